@@ -1,0 +1,37 @@
+# make demo   train the embedded zoo, measure every method, print the table
+# make test   all tests
+# make check  format, lint, types
+# Each creates the environment in .venv if it is missing; nothing is needed but Python 3.11 or later.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONHASHSEED := 0
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.PHONY: demo test check tables clean
+
+demo: .venv/installed
+	$(BIN)/python -m experiments.prepare
+	$(BIN)/python run.py experiment=ip_protection hydra/launcher=joblib hydra.launcher.n_jobs=2
+	$(BIN)/python -m experiments.tables ip_protection
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+tables: .venv/installed
+	$(BIN)/python -m experiments.tables
+
+clean:
+	rm -rf results/runs results/wandb cache .pytest_cache .ruff_cache
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -e '.[test]' -c constraints.txt
+	touch $@

@@ -1,0 +1,15 @@
+"""Gradient fields of models and distances between them; needs torch and numpy, nothing of the experiments."""
+
+from modelgif_core.distance import cosine, euclidean, frechet, standardised_cosine
+from modelgif_core.field import Field, Paths, dead_paths, extract_field
+
+__all__ = [
+    "Field",
+    "Paths",
+    "cosine",
+    "dead_paths",
+    "euclidean",
+    "extract_field",
+    "frechet",
+    "standardised_cosine",
+]

@@ -1,0 +1,99 @@
+"""Distances between the fields of two models on the same paths: one number a path, small = related.
+
+NaN marks a path that says nothing because one of the fields vanishes on it (a dead reference). `Tensor.nanmean`
+turns a result into the functional distance of Song et al. (2023, section 3); the number of NaN belongs beside it.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modelgif_core.field import Field, dead_paths
+
+PerPath = Float[Tensor, " paths"]
+Distance = Callable[[Field, Field], PerPath]
+Ground = Callable[[Field, Field], Float[Tensor, "paths steps steps"]]
+
+
+def cosine(a: Field, b: Field) -> PerPath:
+    """One minus the cosine, averaged over steps: 0 (same direction) to 2 (opposite); the paper's distance.
+
+    Steps at which either field is zero are left out; a path without any other step is NaN.
+
+    >>> field = torch.randn(2, 5, 8)
+    >>> cosine(field, field).tolist()
+    [0.0, 0.0]
+    """
+    _same_shape(a, b)
+    # Half the squared distance of unit vectors equals 1 - cosine, but is exactly 0 on itself and never negative.
+    distances = (_unit(a) - _unit(b)).square().sum(2) / 2
+    distances[_zero(a) | _zero(b)] = torch.nan
+    return distances.nanmean(1)
+
+
+def standardised_cosine(a: Field, b: Field) -> PerPath:
+    """Cosine distance after each curve point is standardised over its dimensions: 1 - Pearson correlation, 0 to 2."""
+    _same_shape(a, b)
+    return cosine(a - a.mean(2, keepdim=True), b - b.mean(2, keepdim=True))
+
+
+def euclidean(a: Field, b: Field) -> PerPath:
+    """Length of the difference, averaged over steps: 0 (same) upwards, in the units of the readout; dead paths NaN."""
+    _same_shape(a, b)
+    return _without_dead((a - b).double().norm(dim=2).mean(1).to(a.dtype), a, b)
+
+
+def cosine_matrix(a: Field, b: Field) -> Float[Tensor, "paths steps steps"]:
+    """One minus the cosine between every step of `a` and every step of `b`: 0 to 2; 1 if one of the two vanishes."""
+    squared = torch.cdist(_unit(a), _unit(b), compute_mode="donot_use_mm_for_euclid_dist").square()
+    return (squared / 2).masked_fill(_zero(a)[:, :, None] ^ _zero(b)[:, None], 1)
+
+
+def euclidean_matrix(a: Field, b: Field) -> Float[Tensor, "paths steps steps"]:
+    """Euclidean distance between every step of `a` and every step of `b`."""
+    return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist").to(a.dtype)
+
+
+def frechet(a: Field, b: Field, *, ground: Ground = cosine_matrix) -> PerPath:
+    """Discrete Fréchet distance between the curves (Eiter and Mannila, 1994): the least longest leash; 0 upwards.
+
+    Args:
+        a: the first field.
+        b: the second field.
+        ground: distance between single points of the curves, `cosine_matrix` or `euclidean_matrix`.
+    """
+    _same_shape(a, b)
+    leash = ground(a, b)
+    steps = leash.shape[1]
+    reach = leash.clone()
+    reach[:, 0] = leash[:, 0].cummax(1).values
+    reach[:, :, 0] = leash[:, :, 0].cummax(1).values
+    for i in range(1, steps):
+        for j in range(1, steps):
+            before = torch.minimum(torch.minimum(reach[:, i - 1, j], reach[:, i, j - 1]), reach[:, i - 1, j - 1])
+            reach[:, i, j] = torch.maximum(leash[:, i, j], before)
+    return _without_dead(reach[:, -1, -1], a, b)
+
+
+def _unit(field: Field) -> Field:
+    # Dividing by the largest entry first keeps tiny gradients from underflowing when squared.
+    scaled = field / field.abs().amax(2, keepdim=True).clamp_min(torch.finfo(field.dtype).tiny)
+    return scaled / scaled.norm(dim=2, keepdim=True).clamp_min(torch.finfo(field.dtype).tiny)
+
+
+def _zero(field: Field) -> Tensor:
+    return ~field.any(2)
+
+
+def _without_dead(distances: PerPath, a: Field, b: Field) -> PerPath:
+    return distances.masked_fill(dead_paths(a) | dead_paths(b), torch.nan)
+
+
+def _same_shape(a: Field, b: Field) -> None:
+    if a.shape != b.shape or a.ndim != 3:
+        raise ValueError(
+            f"fields must share one shape (paths, steps, dims), not {tuple(a.shape)} and {tuple(b.shape)}; "
+            "extract both along the same paths"
+        )

@@ -1,0 +1,56 @@
+"""The real `conf/`, composed; one thread, because with both cores busy two are slower than one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jaxtyping
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).parent.parent
+TOY = ["testbed/zoo=toy", "testbed/samples=toy", "testbed.budget=8"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def without_shape_checks() -> Iterator[None]:
+    """As users run it: jaxtyping's checks, which tests switch on, would get in before our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def config() -> Callable[..., dict[str, Any]]:
+    def composed(*overrides: str) -> dict[str, Any]:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+
+    return composed
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a Python program of the project in an empty folder, as a user would."""
+
+    def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WANDB_SILENT": "true"}
+        program = [sys.executable, *arguments]
+        return subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, **options)
+
+    return call
+
+
+def options(group: str) -> list[str]:
+    """Names of the choices that a config group offers."""
+    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
