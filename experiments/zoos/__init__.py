@@ -1,0 +1,1 @@
+"""Zoos: functions that return the models under test, each with a role."""
