@@ -21,11 +21,11 @@ class Cost:
     forward: int = 0
     gradient: int = 0
 
-    def count(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """A forward-pre-hook; whatever asks for an input gradient is counted as one."""
-        wanted = torch.is_grad_enabled() and inputs[0].requires_grad
-        self.gradient += len(inputs[0]) * wanted
-        self.forward += len(inputs[0]) * (not wanted)
+    def count(self, inputs: Tensor) -> None:
+        """Whatever asks for an input gradient is counted as one."""
+        wanted = torch.is_grad_enabled() and inputs.requires_grad
+        self.gradient += len(inputs) * wanted
+        self.forward += len(inputs) * (not wanted)
 
 
 def measure(
@@ -94,7 +94,8 @@ def _counted(testbed: Testbed, cost: Cost, device: torch.device) -> Any:
 
     def load(original: Callable[[], nn.Module]) -> nn.Module:
         model = original().to(device).eval()
-        model.register_forward_pre_hook(cost.count)
+        # A closure, because copying a model would copy a bound method together with its cost.
+        model.register_forward_pre_hook(lambda module, inputs: cost.count(inputs[0]))
         return model
 
     zoo = {name: replace(model, load=partial(load, model.load)) for name, model in testbed.zoo.items()}

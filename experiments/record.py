@@ -44,7 +44,7 @@ def finished(path: Path) -> dict[str, Any] | None:
 def distances(path: Path) -> pd.DataFrame:
     """The distances of a finished run: index (source, target), one column per reference point."""
     table = pd.read_csv(path / "distances.csv", index_col=["source", "target"])
-    return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"])
+    return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"]).astype(float)
 
 
 def save(

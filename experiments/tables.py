@@ -9,6 +9,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from functools import reduce
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def table(found: list[Run]) -> pd.DataFrame:
     """One row a method, one column a metric of the experiment's table; each cell is mean and interval as text."""
     columns: dict[str, str] = found[0][0]["table"]["columns"]
     rows: dict[str, dict[str, str]] = {}
-    for label, jobs in _by_method(found).items():
+    for label, jobs in _by_row(found).items():
         done = [job["metrics"] for _, job in jobs if job]
         rows[label] = {title: cell(done, key) for key, title in columns.items()}
         rows[label] |= {"Access": jobs[0][0]["method"]["access"], "Seeds": f"{len(done)} of {len(jobs)}"}
@@ -117,7 +118,7 @@ def figure(found: list[Run]) -> Any:
             title: np.mean([job["metrics"].get(key, np.nan) for _, job in jobs if job] or [np.nan])
             for key, title in columns.items()
         }
-        for label, jobs in _by_method(found).items()
+        for label, jobs in _by_row(found).items()
     }
     return plots.heat_map(pd.DataFrame.from_dict(rows, orient="index"), title=found[0][0]["table"]["title"])
 
@@ -184,11 +185,20 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _by_method(found: list[Run]) -> dict[str, list[Run]]:
+def _by_row(found: list[Run]) -> dict[str, list[Run]]:
     rows: dict[str, list[Run]] = {}
-    for run in found:
-        rows.setdefault(run[0]["method"]["label"], []).append(run)
+    for config, finished in found:
+        rows.setdefault(_label(config), []).append((config, finished))
     return rows
+
+
+def _label(config: dict[str, Any]) -> str:
+    """The row's name: the experiment's pattern with each {dotted.key} looked up in the configuration."""
+
+    def value(match: re.Match[str]) -> str:
+        return str(reduce(lambda part, name: part[name], match[1].split("."), config))
+
+    return re.sub(r"\{(.+?)\}", value, config["table"]["rows"])
 
 
 def _number(value: float) -> str:

@@ -34,9 +34,12 @@ def cosine(a: Field, b: Field) -> PerPath:
 
 
 def standardised_cosine(a: Field, b: Field) -> PerPath:
-    """Cosine distance after each curve point is standardised over its dimensions: 1 - Pearson correlation, 0 to 2."""
+    """Cosine distance after each curve point is standardised over its dimensions: 1 - Pearson correlation, 0 to 2.
+
+    A curve point that is constant over its dimensions has no direction left and counts as zero.
+    """
     _same_shape(a, b)
-    return cosine(a - a.mean(2, keepdim=True), b - b.mean(2, keepdim=True))
+    return cosine(_centred(a), _centred(b))
 
 
 def euclidean(a: Field, b: Field) -> PerPath:
@@ -75,6 +78,12 @@ def frechet(a: Field, b: Field, *, ground: Ground = cosine_matrix) -> PerPath:
             before = torch.minimum(torch.minimum(reach[:, i - 1, j], reach[:, i, j - 1]), reach[:, i - 1, j - 1])
             reach[:, i, j] = torch.maximum(leash[:, i, j], before)
     return _without_dead(reach[:, -1, -1], a, b)
+
+
+def _centred(field: Field) -> Field:
+    centred = field - field.mean(2, keepdim=True)
+    rounding = 8 * torch.finfo(field.dtype).eps * field.abs().amax(2, keepdim=True)
+    return centred.where(centred.abs().amax(2, keepdim=True) > rounding, 0)
 
 
 def _unit(field: Field) -> Field:

@@ -71,7 +71,7 @@ def extract_field(
     times_direction: bool = True,
     batch_size: int | None = None,
 ) -> Field:
-    """The model's gradient field (paths, steps, dims), on the CPU, in float32 (float64 for a model in double precision).
+    """The model's gradient field (paths, steps, dims), on the CPU, in float32 (float64 for a double-precision model).
 
     Step k of a path holds `(end - start) * sum over j <= k of weight_j * gradient(node_j)`, flattened over the input's
     dimensions. The last step is the integrated gradient: it sums to s(end) - s(start) up to quadrature error, where s
@@ -103,7 +103,8 @@ def extract_field(
     nodes, weights = rule(steps)
     like = _parameter(model, paths.ends)
     exact = torch.float64 if like.dtype == torch.float64 else torch.float32
-    starts, directions = paths.starts.to(exact), (paths.ends - paths.starts).to(exact)
+    starts, ends = (points.detach().to("cpu", exact) for points in (paths.starts, paths.ends))
+    directions = ends - starts
 
     with _frozen(model), torch.inference_mode(False), torch.enable_grad():
         field = torch.empty(len(paths) * steps, paths.ends[0].numel(), dtype=exact)
@@ -114,15 +115,15 @@ def extract_field(
             points = starts[path] + nodes[step].to(exact).view(shape) * directions[path]
             gradient = _gradient(model, points.to(like.device), follow[path.to(like.device)], like.dtype)
             field[index] = gradient.flatten(1).cpu() * weights[step, None].to(exact)
-            if not torch.isfinite(field[index]).all():
-                broken = sorted(set(path[~torch.isfinite(field[index]).all(1)].tolist()))
-                raise ValueError(f"gradients are not finite on path {broken[0]} ({len(broken)} paths in this batch)")
 
     field = field.view(len(paths), steps, -1)
     if cumulative:
         torch.cumsum(field, 1, out=field)
     if times_direction:
         field *= directions.flatten(1)[:, None]
+    broken = (~torch.isfinite(field).flatten(1).all(1)).nonzero()[:, 0]
+    if len(broken):
+        raise ValueError(f"gradients are not finite on path {broken[0]} ({len(broken)} of {len(paths)} paths)")
     return field
 
 

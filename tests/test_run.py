@@ -19,11 +19,11 @@ REFUSED = {
     "unknown method": (["method=nosuch"], "Available options in 'method':"),
     "unknown zoo": (["testbed/zoo=nosuch"], "Available options in 'testbed/zoo':"),
     "unknown key": (["testbed.nosuch=1"], "nosuch"),
-    "budget beyond the pool": ([*QUICK, "testbed.budget=65"], "between 1 and the 64 samples of the pool, not 65"),
-    "no budget": ([*QUICK, "testbed.budget=0"], "between 1 and the 64 samples of the pool, not 0"),
+    "budget beyond the pool": ([*QUICK, "testbed.budget=161"], "between 1 and the 160 samples of the pool, not 161"),
+    "no budget": ([*QUICK, "testbed.budget=0"], "between 1 and the 160 samples of the pool, not 0"),
     "too few candidates": (
         [*QUICK, "method=modelgif_separating", "method.queries.choose.candidates=4"],
-        "need budget <= candidates <= pool, not 8 <= 4 <= 64",
+        "need budget <= candidates <= pool, not 8 <= 4 <= 160",
     ),
     "unknown calibration": (
         [*QUICK, "testbed.calibration=some"],
@@ -114,9 +114,9 @@ def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one(command, tmp_
 
 
 def test_a_refusal_in_a_parallel_sweep_is_one_clear_line_too(command):
-    done = command(RUN, "-m", *QUICK, "testbed.budget=8,65", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = command(RUN, "-m", *QUICK, "testbed.budget=8,161", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode != 0
-    assert "between 1 and the 64 samples of the pool, not 65" in done.stderr
+    assert "between 1 and the 160 samples of the pool, not 161" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -31,7 +31,10 @@ def gradient_x_input(model: nn.Module, paths: Paths) -> Float[Tensor, "paths 1 d
     """Gradient at each path's end times the input there, as one-step fields."""
     device, target = _device(model, paths), logits(model, paths.ends).argmax(1)
     parts = zip(paths.ends.split(256), target.split(256), strict=True)
-    maps = [InputXGradient(model).attribute(ends.to(device), target=labels.to(device)) for ends, labels in parts]
+    maps = [
+        InputXGradient(model).attribute(ends.to(device, copy=True).requires_grad_(), target=labels.to(device))
+        for ends, labels in parts
+    ]
     return torch.cat(maps).detach().flatten(1)[:, None].float().cpu()
 
 

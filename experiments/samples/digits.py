@@ -44,7 +44,7 @@ def corrupted(part: str, size: int | None = None) -> Samples:
 
 
 def turned(part: str, size: int | None = None) -> Samples:
-    """Other images and another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9)."""
+    """Other images, another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9)."""
     return _part(_uci(), TURNED_PARTS, part, size)
 
 

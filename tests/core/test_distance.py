@@ -253,3 +253,8 @@ def test_fields_of_different_shapes_are_refused(distance, shape):
 def test_points_without_paths_and_steps_are_refused(distance):
     with pytest.raises(ValueError, match=r"\(paths, steps, dims\), not \(3, 6\)"):
         distance(torch.ones(3, 6), torch.ones(3, 6))
+
+
+def test_a_curve_point_that_is_constant_over_its_dimensions_has_no_correlation():
+    a, b = torch.full((1, 1, 6), 0.1), torch.randn(1, 1, 6)
+    assert standardised_cosine(a, b).isnan().all()
