@@ -8,11 +8,10 @@ import argparse
 import io
 import re
 import sys
-from collections.abc import Iterator
-from functools import reduce
+from functools import cache, reduce
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,20 +28,21 @@ Run = tuple[dict[str, Any], dict[str, Any] | None]
 """A composed configuration and its record, None if it has not run."""
 
 
-def runs(experiment: str, records: Path) -> list[Run]:
-    """Every job of the experiment's sweep, in order, with its record in the folder `records` where there is one."""
+@cache
+def jobs(experiment: str) -> list[dict[str, Any]]:
+    """The composed configuration of every job of the experiment's sweep, in order."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return list(_runs([f"experiment={experiment}"], records))
+        chosen = f"experiment={experiment}"
+        swept = compose("config", [chosen], return_hydra_config=True).hydra.sweeper.params or {}
+        parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
+        choices = [[f"{sweep.key_or_group}={value}" for value in _values(sweep)] for sweep in parsed]
+        composed = [compose("config", [chosen, *job]) for job in product(*choices)]
+    return [cast(dict[str, Any], OmegaConf.to_container(job, resolve=True)) for job in composed]
 
 
-def _runs(overrides: list[str], records: Path) -> Iterator[Run]:
-    swept = compose("config", overrides, return_hydra_config=True).hydra.sweeper.params or {}
-    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
-    choices = [[f"{sweep.key_or_group}={value}" for value in _values(sweep)] for sweep in parsed]
-    for job in product(*choices):
-        config = OmegaConf.to_container(compose("config", [*overrides, *job]), resolve=True)
-        assert isinstance(config, dict)
-        yield config, record.finished(records / record.folder(config).name)
+def runs(experiment: str, records: Path) -> list[Run]:
+    """Every job of the experiment's sweep with its record in the folder `records`, where there is one."""
+    return [(config, record.finished(records / record.folder(config).name)) for config in jobs(experiment)]
 
 
 def _values(override: Any) -> list[str]:

