@@ -16,7 +16,7 @@ demo: .venv/installed
 	$(BIN)/python -m experiments.tables ip_protection
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

@@ -43,19 +43,29 @@ def run(config: dict, folder: Path) -> None:
     """Measure, score and record one configuration."""
     torch.set_num_threads(1)
     torch.manual_seed(config["seed"])
+    device = available(config["device"])
     testbed: Testbed = instantiate(config["testbed"], _convert_="all")
     method: Method = instantiate(config["method"], _convert_="all")
     prepare(testbed.zoo, workers=config["workers"])
     began = perf_counter()
     with bar(title(config)) as tell:
-        distances, cost = measure(testbed, method, torch.device(config["device"]), chunk=config["chunk"], progress=tell)
+        distances, cost = measure(testbed, method, device, chunk=config["chunk"], progress=tell)
     report = testbed.score(distances)
     report.metrics.update(cost)
     saved = record.save(folder, config, described(distances, testbed), report, perf_counter() - began)
     print(f"{title(config)}: {folder}/report.json")
-    from experiments.tracking import track  # wandb takes seconds to import; a finished run should not pay for it
+    if config["wandb"]["mode"] != "disabled":
+        from experiments.tracking import track  # only here, because wandb takes seconds to import
 
-    track(config, folder.name, saved, described(distances, testbed), report)
+        track(config, folder, saved, described(distances, testbed))
+
+
+def available(name: str) -> torch.device:
+    """The device of that name, if this machine has it."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} is not to be had here ({str(error).splitlines()[0]}); try cpu") from error
 
 
 def described(distances: pd.DataFrame, testbed: Testbed) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
@@ -95,3 +97,18 @@ class Method:
     """What it needs of a suspect: label < probability < logit < input-gradient < feature < weights."""
     label: str = ""
     """Name for tables and figures."""
+
+    def __post_init__(self) -> None:
+        for part in (self.queries, self.represent, self.distance):
+            _check_settings(part)
+
+
+def _check_settings(function: Any) -> None:
+    """Refuse a partial function's unknown settings now, not after an hour of work."""
+    if isinstance(function, partial):
+        known = [name for name, given in signature(function.func).parameters.items() if given.kind != given.VAR_KEYWORD]
+        for name, value in function.keywords.items():
+            if name not in known:
+                called = function.func.__name__
+                raise ValueError(f"{called} has no setting {name!r}; it has {', '.join(known)}")
+            _check_settings(value)

@@ -42,8 +42,9 @@ def measure(
     models and reference points. NaN marks a dead reference.
 
     Raises:
-        ValueError: if a model's distances are dead on every reference or infinite.
+        ValueError: if the samples do not fit, or a model's distances are dead on every reference or infinite.
     """
+    _refuse_misfit(testbed, device)
     began = perf_counter()
     selecting, measuring = Cost(), Cost()
     queries = method.queries(_counted(testbed, selecting, device))
@@ -104,6 +105,18 @@ def _counted(testbed: Testbed, cost: Cost, device: torch.device) -> Any:
 
 def _index(pairs: list[tuple[str, str]]) -> pd.MultiIndex:
     return pd.MultiIndex.from_tuples(pairs, names=["source", "target"])
+
+
+def _refuse_misfit(testbed: Testbed, device: torch.device) -> None:
+    """Try one sample on the first model, so that images of a wrong size are named as such."""
+    name, sample = testbed.pairs()[0][0], testbed.samples.inputs[:1]
+    model = testbed.zoo[name].load().to(device).eval()
+    try:
+        with torch.no_grad():
+            model(sample.to(device))
+    except RuntimeError as error:
+        shape = tuple(sample.shape[1:])
+        raise ValueError(f"samples {shape} do not fit the model {name}: {str(error).splitlines()[0]}") from error
 
 
 def _refuse_dead(table: pd.DataFrame) -> None:

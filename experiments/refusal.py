@@ -23,6 +23,6 @@ def one_line(task: Callable[[Any], None]) -> Callable[[Any], None]:
             if os.environ.get("HYDRA_FULL_ERROR"):
                 raise
             cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-            raise Refusal(f"error: {cause}") from None
+            raise Refusal(f"error: {' '.join(str(cause).split())}") from None
 
     return guarded
