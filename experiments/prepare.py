@@ -22,7 +22,8 @@ def prepare(zoo: Zoo, *, workers: int) -> int:
     if missing:
         with bar("training the zoo") as tell:
             jobs = (delayed(model.prepare)() for model in missing)
-            finished = Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
+            # Processes even in a launcher's worker, where joblib would fall back to threads, which share random state.
+            finished = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(jobs)
             for done, _ in enumerate(finished, start=1):
                 tell(done, len(missing))
     return len(missing)
