@@ -96,10 +96,10 @@ def markdown(experiment: str, found: list[Run], records: Path) -> str:
     done = [job for _, job in found if job]
     measured = table(found)
     lines = [f"# {settings['title']}", "", settings["caption"].strip(), ""]
-    lines += [measured.to_markdown(), ""]
+    lines += [measured.to_markdown(disable_numparse=True), ""]
     reference = published(settings["published"], settings["columns"]) if settings.get("published") else pd.DataFrame()
     if len(reference):
-        lines += [f"Published ({settings['published_scale']}):", "", reference.to_markdown(), ""]
+        lines += [f"Published ({settings['published_scale']}):", "", reference.to_markdown(disable_numparse=True), ""]
     commits = ", ".join(sorted({job["commit"][:12] + job["commit"][40:] for job in done})) or "—"
     devices = ", ".join(sorted({job["device"] for job in done})) or "—"
     seconds = sum(job["seconds"] for job in done)
@@ -134,7 +134,9 @@ def fill_readme(readme: str, tables: dict[str, str]) -> str:
 
     def block(match: re.Match[str]) -> str:
         name = match["name"]
-        return f"<!-- table: {name} -->\n{tables.get(name, match['body'].strip())}\n<!-- end -->"
+        # Inside the README the page's title is a heading of a lower rank.
+        text = tables[name].replace("# ", "### ", 1) if name in tables else match["body"].strip()
+        return f"<!-- table: {name} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- table: (?P<name>\S+) -->\n(?P<body>.*?)<!-- end -->", block, readme, flags=re.DOTALL)
 
