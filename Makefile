@@ -12,7 +12,7 @@ export MKL_NUM_THREADS := 1
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare
-	$(BIN)/python run.py experiment=ip_protection hydra/launcher=joblib hydra.launcher.n_jobs=2
+	$(BIN)/python run.py experiment=ip_protection seed=0 hydra/launcher=joblib hydra.launcher.n_jobs=2
 	$(BIN)/python -m experiments.tables ip_protection
 
 test: .venv/installed
