@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +27,8 @@ def build(name: str, *, classes: int, seed: int, **options: Any) -> nn.Sequentia
     Raises:
         ValueError: if timm knows no such network.
     """
+    import timm  # only here: it takes seconds, and composing a zoo needs no network
+
     if not timm.is_model(name):
         raise ValueError(
             f"timm {timm.__version__} has no network {name!r}; it has {', '.join(timm.list_models('test_*'))}, ..."

@@ -10,7 +10,6 @@ import warnings
 from functools import partial
 
 import torch
-from captum.robust import PGD
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 from torch.nn.utils import prune as masks
@@ -76,6 +75,7 @@ def extract_probability(
 
 def extract_adversarial(student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int) -> nn.Module:
     """Extract-Adv: an extracted student is trained on adversarial examples too, with the victim's labels."""
+    from captum.robust import PGD  # only here: it takes a second, and most attacks do without
 
     def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         attack = PGD(model.eval(), partial(cross_entropy, reduction="none"), lower_bound=0, upper_bound=1)

@@ -45,9 +45,9 @@ class IPProtection:
         return frozenset(self.attacks) | {f"unrelated_{task}" for task in self.attacks.values()}
 
     def pairs(self) -> list[Pair]:
-        """The victim with every scored model and every held-out one."""
+        """The victim with every scored model and, if they calibrate, with the held-out ones."""
         victim = self._names("victim")[0]
-        held_out = {f"held_out_{task}" for task in self.attacks.values()}
+        held_out = {f"held_out_{task}" for task in self.attacks.values()} if self.calibration != "none" else set()
         return [(victim, name) for name, model in self.zoo.items() if model.role in self.tested_roles | held_out]
 
     def score(self, distances: pd.DataFrame) -> Report:
