@@ -1,13 +1,14 @@
 """Pictures: plain functions from numbers to figures. No file is written here."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
-from experiments.statistics import Estimate
+if TYPE_CHECKING:
+    from experiments.statistics import Estimate
 
 RELATED, UNRELATED = "#c2410c", "#1d4ed8"
 Sides = Mapping[str, tuple[pd.Series, pd.Series]]
@@ -36,6 +37,8 @@ def groups(distances: Mapping[str, pd.Series], *, threshold: float) -> Figure:
 
 def roc(sides: Sides) -> Figure:
     """One curve for every attack."""
+    from sklearn.metrics import roc_curve  # only here: it takes seconds, and tables draw no such curve
+
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     for attack, (related, unrelated) in sides.items():
@@ -49,7 +52,7 @@ def roc(sides: Sides) -> Figure:
     return _plain(figure)
 
 
-def budget(curves: Mapping[str, Mapping[int, Estimate]]) -> Figure:
+def budget(curves: Mapping[str, Mapping[int, "Estimate"]]) -> Figure:
     """AUC against the number of reference points, one small plot an attack, with the interval as a band."""
     columns = 3
     rows = -(-len(curves) // columns)

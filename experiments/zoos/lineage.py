@@ -21,8 +21,9 @@ from experiments import attacks
 from experiments.architectures import build
 from experiments.interfaces import Samples, Zoo, ZooModel
 from experiments.samples import digits
-from experiments.store import digest, load_facts, load_weights, lock, save_weights
+from experiments.store import digest, lock
 from experiments.training import accuracy, fit
+from experiments.weights import load_facts, load_weights, save_weights
 
 RECIPE_VERSION = 1
 """Part of every file's name; raise it when a training recipe changes."""

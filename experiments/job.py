@@ -1,0 +1,60 @@
+"""One run, from a configuration to its record."""
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+
+from experiments import record
+from experiments.interfaces import Method, Testbed
+from experiments.measure import measure
+from experiments.prepare import prepare
+from experiments.progress import bar
+
+
+def run(config: dict[str, Any], folder: Path) -> None:
+    """Measure, score and record one configuration."""
+    torch.set_num_threads(1)
+    torch.manual_seed(config["seed"])
+    device = available(config["device"])
+    testbed: Testbed = instantiate(config["testbed"], _convert_="all")
+    method: Method = instantiate(config["method"], _convert_="all")
+    prepare(testbed.zoo, workers=config["workers"])
+    began = perf_counter()
+    with bar(record.title(config)) as tell:
+        distances, cost = measure(testbed, method, device, chunk=config["chunk"], progress=tell)
+    report = testbed.score(distances)
+    report.metrics.update(cost)
+    saved = record.save(folder, config, described(distances, testbed), report, perf_counter() - began)
+    print(f"{record.title(config)}: {folder}/report.json")
+    if config["wandb"]["mode"] != "disabled":
+        from experiments.tracking import track  # only here, because wandb takes seconds to import
+
+        track(config, folder, saved, described(distances, testbed))
+
+
+def available(name: str) -> torch.device:
+    """The device of that name, if this machine has it."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} is not to be had here ({str(error).splitlines()[0]}); try cpu") from error
+
+
+def described(distances: pd.DataFrame, testbed: Testbed) -> pd.DataFrame:
+    """Distances with what is known about each pair in front: roles, architecture, accuracy, mean distance."""
+    targets = [testbed.zoo[target] for _, target in distances.index]
+    facts = pd.DataFrame(
+        {
+            "source_role": [testbed.zoo[source].role for source, _ in distances.index],
+            "target_role": [model.role for model in targets],
+            "architecture": [model.architecture for model in targets],
+            "accuracy": [model.facts().get("accuracy") for model in targets],
+            "distance": distances.mean(axis=1),
+        },
+        index=distances.index,
+    )
+    return pd.concat([facts, distances], axis=1)
