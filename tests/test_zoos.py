@@ -169,3 +169,13 @@ def test_another_architecture_or_family_that_does_not_exist_is_refused_with_the_
     greedy = lineage(cache=str(tmp_path), **TINY | {"images": 5000})["victim-resnet-0"]
     with pytest.raises(ValueError, match="has 1500 images"):
         greedy.prepare()
+
+
+@pytest.mark.parametrize("zoo", ["mini", "mini_hard"])
+def test_every_recipe_asks_for_images_that_exist(zoo, config):
+    from experiments.zoos.lineage import TASKS
+
+    testbed = instantiate(config(f"testbed/zoo={zoo}")["testbed"], _convert_="all")
+    recipes = [model.prepare.args[0] for model in testbed.zoo.values()]
+    for task, part, images in {(recipe.task, recipe.part, recipe.images) for recipe in recipes}:
+        assert len(TASKS[task](part, images).inputs) == images
