@@ -109,10 +109,17 @@ def cutmix(images: Tensor, partners: Tensor | None = None, *, alpha: float = 1.0
 
 
 def logits(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
-    """The model's outputs on all inputs, on the CPU, without gradients."""
+    """The model's outputs on all inputs, on the CPU, without gradients.
+
+    Raises:
+        ValueError: if an output is not finite.
+    """
     device = next((p.device for p in model.parameters()), inputs.device)
     with torch.no_grad():
-        return torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
+        outputs = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
+    if not torch.isfinite(outputs).all():
+        raise ValueError("outputs are not finite")
+    return outputs
 
 
 def _source_outputs(testbed: Testbed) -> Tensor:

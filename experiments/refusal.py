@@ -8,10 +8,6 @@ from typing import Any
 from hydra.errors import InstantiationException
 
 
-class Refusal(SystemExit):
-    """An exit with a message; a SystemExit that survives the way back from a worker process."""
-
-
 def one_line(task: Callable[[Any], None]) -> Callable[[Any], None]:
     """Turn the errors that bad input causes, and those of the file system, into one line."""
 
@@ -23,6 +19,6 @@ def one_line(task: Callable[[Any], None]) -> Callable[[Any], None]:
             if os.environ.get("HYDRA_FULL_ERROR"):
                 raise
             cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-            raise Refusal(f"error: {' '.join(str(cause).split())}") from None
+            raise SystemExit(f"error: {' '.join(str(cause).split())}") from None
 
     return guarded

@@ -82,8 +82,10 @@ def table(found: list[Run]) -> pd.DataFrame:
 
 
 def cell(records: list[dict[str, float]], key: str) -> str:
-    """Mean over records, and the mean interval where the metric has one: the seeds share the models, so that drawing
-    again does not narrow it."""
+    """Mean over records, with the mean interval where the metric has one.
+
+    Seeds share the models, so drawing reference points again does not narrow the interval.
+    """
     values = [metrics[key] for metrics in records if key in metrics]
     if not values:
         return "—"

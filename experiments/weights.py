@@ -1,11 +1,12 @@
 """Trained weights as safetensors with their checksum and what is known about them in the header."""
 
 import hashlib
+import io
 import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -31,7 +32,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
         weights = safetensors.torch.load(content)
-        if _checksum(weights) == _header(content)["sha256"]:
+        if _checksum(weights) == _header(io.BytesIO(content))["sha256"]:
             return weights
     except (SafetensorError, ValueError, KeyError, struct.error):
         pass
@@ -41,13 +42,12 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 def load_facts(path: Path) -> dict[str, Any]:
     """The facts beside the weights, read from the file's header alone."""
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        return json.loads(json.loads(file.read(length))["__metadata__"]["facts"])
+        return json.loads(_header(file)["facts"])
 
 
-def _header(content: bytes) -> dict[str, str]:
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(content[8 : 8 + length])["__metadata__"]
+def _header(file: BinaryIO) -> dict[str, str]:
+    (length,) = struct.unpack("<Q", file.read(8))
+    return json.loads(file.read(length))["__metadata__"]
 
 
 def _checksum(weights: Mapping[str, Tensor]) -> str:

@@ -195,8 +195,9 @@ def test_a_model_that_ignores_its_input_is_refused_by_name(parts):
         measure(replace(testbed, zoo=zoo), method, CPU)
 
 
-def test_a_model_with_broken_weights_is_refused_by_name(parts):
-    testbed, method = parts("modelgif")
+@pytest.mark.parametrize("name", ["modelgif", "integrated_gradients", "agreement", "jsd", "sac_m"])
+def test_a_model_with_broken_weights_is_refused_by_name(name, parts):
+    testbed, method = parts(name)
     broken = copy.deepcopy(toy.network(0))
     with torch.no_grad():
         broken[0].weight[0] = torch.nan

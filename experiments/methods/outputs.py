@@ -33,6 +33,7 @@ def logit_cosine(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
 def jensen_shannon(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
     """Jensen-Shannon divergence of the predicted distributions in nats: 0 to ln 2."""
     _same_classes(a, b)
+    # Rounding may leave a tiny negative number, whose root is NaN, under equal distributions.
     return torch.from_numpy(jensenshannon(a.double().softmax(1), b.double().softmax(1), axis=1) ** 2).nan_to_num(0)
 
 
