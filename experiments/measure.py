@@ -1,7 +1,9 @@
 """The one loop: a testbed's models, shown a method's queries, become a table of distances."""
 
+import ctypes
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from resource import RUSAGE_SELF, getrusage
@@ -40,8 +42,8 @@ def measure(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Distances with index (source, target) and a column per reference point, and what they cost.
 
-    Paths stream in chunks, so that memory holds at most two fields of `chunk` paths, whatever the number of
-    models and reference points. NaN marks a dead reference.
+    Paths stream in chunks, so that memory holds the fields of `chunk` paths, whatever the number of reference
+    points: of two models if one source is compared, of every model if all pairs are. NaN marks a dead reference.
 
     Raises:
         ValueError: if the samples do not fit, or a model's distances are dead on every reference or infinite.
@@ -68,6 +70,7 @@ def measure(
                 if last_use[name] == turn:
                     del held[name]
             progress(position * len(pairs) + turn + 1, len(chunks) * len(pairs))
+        _return_freed_memory()
     table = pd.DataFrame([torch.cat(columns[pair]).tolist() for pair in pairs], index=_index(pairs))
     _refuse_dead(table)
     models = len({name for pair in pairs for name in pair})
@@ -85,6 +88,12 @@ def measure(
 def _peak_memory() -> float:
     """The most main memory that this process has held so far, in GB (kilobytes on Linux, bytes on macOS)."""
     return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+def _return_freed_memory() -> None:
+    """Give back to the system what glibc keeps of freed fields, which would else grow with every chunk."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _chunks(queries: Any, size: int) -> Iterator[Any]:
