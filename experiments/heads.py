@@ -1,0 +1,38 @@
+"""A classifier's head, its last linear layer, and the features that it reads."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def head(model: nn.Module) -> nn.Linear:
+    """The last linear layer of a classifier.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no nn.Linear, and so no head to read or to edit")
+    return layers[-1]
+
+
+def penultimate(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Float[Tensor, "samples features"]:
+    """What the head reads for every input, in eval mode and without gradients, on the model's device.
+
+    Raises:
+        ValueError: if the model has no head, or the head does not read one row of features for each input.
+    """
+    seen: list[Tensor] = []
+    device = head(model).weight.device
+    hook = head(model).register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    try:
+        with torch.no_grad():
+            for part in inputs.split(batch_size):
+                model.eval()(part.to(device))
+    finally:
+        hook.remove()
+    found = torch.cat(seen)
+    if found.ndim != 2 or len(found) != len(inputs):
+        raise ValueError(f"the head reads {tuple(found.shape)} for {len(inputs)} inputs, not one row for each")
+    return found
