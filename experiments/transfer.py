@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d, pixel_shuffle, pixel_unshuf
 from experiments.training import fit
 
 Predict = Callable[[Tensor], Tensor]
-Readout = Callable[[Tensor, Tensor], Predict]
+Fit = Callable[[Tensor, Tensor], Predict]
 """Rows of features and of targets -> a function that predicts targets from features."""
 
 PENALTIES = torch.logspace(-6, 2, 9, dtype=torch.float64)
@@ -25,7 +25,7 @@ def errors(
     features: tuple[Tensor, Tensor],
     targets: Mapping[str, tuple[Tensor, Tensor]],
     *,
-    readout: Readout,
+    readout: Fit,
 ) -> dict[str, Float[Tensor, " images"]]:
     """Mean squared error of the readout on each evaluation image, for every target task.
 

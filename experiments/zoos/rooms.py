@@ -181,7 +181,7 @@ def _train(recipe: Recipe, cache: Path, file: Path) -> None:
     save_weights(file, network.state_dict(), facts)
 
 
-def _transfer(recipe: Recipe, cache: Path, network: nn.Module, readout: transfer.Readout) -> dict[str, Tensor]:
+def _transfer(recipe: Recipe, cache: Path, network: nn.Module, readout: transfer.Fit) -> dict[str, Tensor]:
     """Errors on each evaluation scene: with all scenes, and with each half of those to fit and to evaluate on."""
     (fit_images, known), (eval_images, wanted) = (
         _standardised(part, cache, recipe.scale, recipe.data_seed) for part in ("fit", "evaluate")
