@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity
 
+from experiments.descent import divergence, labels_of
+from experiments.heads import head as head_of
+from experiments.heads import penultimate
 from experiments.interfaces import Samples
 from experiments.training import fit, predictions
-from experiments.unlearning import divergence, labels_of
 from modelgif_core import Field, Paths, extract_field
 from modelgif_core.quadrature import gauss_legendre
 from modelgif_core.readout import Readout, given_label
@@ -42,14 +44,17 @@ def head_suppressed(model: nn.Module, cls: int, *, by: float = 100.0) -> nn.Modu
     return edited
 
 
-def head_retrained(model: nn.Module, retain: Samples, *, seed: int, epochs: int = 6, rate: float = 5e-3) -> nn.Module:
-    """A fresh last layer, trained on the retained samples; everything before it, BatchNorm included, stays."""
+def head_retrained(model: nn.Module, samples: Samples, *, seed: int, epochs: int = 20, rate: float = 5e-3) -> nn.Module:
+    """A fresh last layer, trained on these samples; everything before it, BatchNorm included, stays."""
     edited, head = _with_head(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head.reset_parameters()
-    labels = labels_of(retain, "retain")
-    return fit(edited, retain.inputs, labels, epochs=epochs, rate=rate, seed=seed, trainable=head.parameters())
+    labels = labels_of(samples, "retain")
+    # The features are computed once: nothing before the head moves.
+    fit(head, penultimate(edited, samples.inputs), labels, epochs=epochs, rate=rate, seed=seed)
+    edited.requires_grad_(True)
+    return edited.eval()
 
 
 class Shifted(nn.Module):
@@ -71,7 +76,7 @@ def logit_shift(model: nn.Module, retain: Samples, *, seed: int, scale: float = 
     The direction's entries are normal with deviation `scale`; raw fields follow it, fields of centred logits do not.
     """
     generator = torch.Generator().manual_seed(seed)
-    direction = scale * torch.randn(retain.inputs.shape[1:], generator=generator)
+    direction = scale * torch.randn(retain.inputs.shape[1:], generator=generator).to(retain.inputs.device)
     return Shifted(copy.deepcopy(model), direction).eval()
 
 
@@ -147,11 +152,6 @@ def fake_pull(
     return fit(student, inputs, predictions(student, inputs), epochs=epochs, rate=rate, seed=seed, loss=loss)
 
 
-def centred_label(output: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Follow the path's own label minus the mean of all outputs (n, classes): blind to what all logits share."""
-    return given_label(output, labels) - 1 / output.shape[1]
-
-
 def differentiable_field(model: nn.Module, paths: Paths, *, steps: int, readout: Readout = given_label) -> Field:
     """What `extract_field` returns, as a function of the weights that gradients flow through (paths, steps, dims)."""
     nodes, weights = (values.to(paths.ends) for values in gauss_legendre(steps))
@@ -169,9 +169,7 @@ def differentiable_field(model: nn.Module, paths: Paths, *, steps: int, readout:
 def _with_head(model: nn.Module, cls: int = 0) -> tuple[nn.Module, nn.Linear]:
     """A copy in eval mode and its last linear layer."""
     edited = copy.deepcopy(model).eval()
-    layers = [module for module in edited.modules() if isinstance(module, nn.Linear)]
-    if not layers:
-        raise ValueError(f"{type(model).__name__} has no nn.Linear; a head can only be edited where one classifies")
-    if not 0 <= cls < layers[-1].out_features:
-        raise ValueError(f"class {cls} must lie between 0 and {layers[-1].out_features - 1}, the classifier's outputs")
-    return edited, layers[-1]
+    head = head_of(edited)
+    if not 0 <= cls < head.out_features:
+        raise ValueError(f"class {cls} must lie between 0 and {head.out_features - 1}, the classifier's outputs")
+    return edited, head

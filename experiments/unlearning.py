@@ -7,34 +7,27 @@ samples (theirs 64 to 256), and rates are constant. All but two methods descend 
 decay 5e-4, because their rates mean nothing under another optimiser.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import cross_entropy
 
+from experiments.architectures import reinitialised
+from experiments.descent import Batch, batches, begin, descend, divergence, labels_of, sgd, trainable_copy
 from experiments.interfaces import Samples
-from experiments.training import fit, predictions
-
-Batch = tuple[Tensor, Tensor]
-
-
-def retrain(fresh: nn.Module, retain: Samples, *, seed: int, epochs: int, rate: float) -> nn.Module:
-    """Exact unlearning: a fresh model (built anew, or `reinitialised`) that never sees what is to be forgotten."""
-    return fit(_copy(fresh), retain.inputs, labels_of(retain, "retain"), epochs=epochs, rate=rate, seed=seed)
+from experiments.training import predictions
 
 
 def finetune(
     model: nn.Module, retain: Samples, forget: Samples, *, seed: int, epochs: int = 10, rate: float = 0.01
 ) -> nn.Module:
     """Fine-tuning on the retained samples alone (FT of Jia et al., 2023): 10 epochs, rate searched around 0.01."""
-    student, generator, _ = _begin(model, retain, forget, seed)
-    batches = _batches(retain, generator, epochs=epochs)
-    losses = (cross_entropy(student(inputs), labels) for inputs, labels in batches)
-    return _descend(student, losses, _sgd(student, rate), seed=seed)
+    student, generator, _ = begin(model, retain, forget, seed)
+    losses = (cross_entropy(student(inputs), labels) for inputs, labels in batches(retain, generator, epochs=epochs))
+    return descend(student, losses, sgd(student, rate), seed=seed)
 
 
 def neg_grad(
@@ -44,10 +37,9 @@ def neg_grad(
 
     The loss has no upper bound: a few steps too many destroy the model.
     """
-    student, generator, _ = _begin(model, retain, forget, seed)
-    batches = _batches(forget, generator, epochs=epochs)
-    losses = (-cross_entropy(student(inputs), labels) for inputs, labels in batches)
-    return _descend(student, losses, _sgd(student, rate), seed=seed)
+    student, generator, _ = begin(model, retain, forget, seed)
+    losses = (-cross_entropy(student(inputs), labels) for inputs, labels in batches(forget, generator, epochs=epochs))
+    return descend(student, losses, sgd(student, rate), seed=seed)
 
 
 def neg_grad_plus(
@@ -66,16 +58,16 @@ def neg_grad_plus(
     set; epochs, rate and alpha here are plain choices.
     """
     _within(alpha, "alpha")
-    student, generator, _ = _begin(model, retain, forget, seed)
-    unwanted = cycle(list(_batches(forget, generator)))
+    student, generator, _ = begin(model, retain, forget, seed)
+    unwanted = cycle(list(batches(forget, generator)))
 
     def losses() -> Iterator[Tensor]:
-        for inputs, labels in _batches(retain, generator, epochs=epochs):
+        for inputs, labels in batches(retain, generator, epochs=epochs):
             other_inputs, other_labels = next(unwanted)
             kept = cross_entropy(student(inputs), labels)
             yield alpha * kept - (1 - alpha) * cross_entropy(student(other_inputs), other_labels)
 
-    return _descend(student, losses(), _sgd(student, rate), seed=seed)
+    return descend(student, losses(), sgd(student, rate), seed=seed)
 
 
 def random_label(
@@ -85,10 +77,10 @@ def random_label(
 
     Settings of Foster et al. (2024): 3 epochs of Adam at 1e-4.
     """
-    student, generator, classes = _begin(model, retain, forget, seed)
+    student, generator, classes = begin(model, retain, forget, seed)
     wrong = _wrong_labels(forget, classes, generator)
     losses = _relabelled(student, retain, forget, lambda: wrong, generator, epochs)
-    return _descend(student, losses, torch.optim.Adam(student.parameters(), lr=rate), seed=seed)
+    return descend(student, losses, torch.optim.Adam(student.parameters(), lr=rate), seed=seed)
 
 
 def approximate(
@@ -102,17 +94,17 @@ def approximate(
     Raises:
         ValueError: if the forgotten samples cover all classes.
     """
-    student, generator, classes = _begin(model, retain, forget, seed)
+    student, generator, classes = begin(model, retain, forget, seed)
     hit = labels_of(forget, "forget").unique().tolist()
     others = torch.tensor([label for label in range(classes) if label not in hit])
     if not len(others):
         raise ValueError("approximate draws from classes without forgotten samples; there is none: take random_label")
 
     def labels() -> Tensor:
-        return others[torch.randint(len(others), (len(forget.inputs),), generator=generator)]
+        return others[torch.randint(len(others), (len(forget.inputs),), generator=generator)].to(forget.inputs.device)
 
     losses = _relabelled(student, retain, forget, labels, generator, epochs)
-    return _descend(student, losses, _sgd(student, rate), seed=seed)
+    return descend(student, losses, sgd(student, rate), seed=seed)
 
 
 def salun(
@@ -132,7 +124,7 @@ def salun(
     The wrong labels are drawn in each epoch. Settings of the paper: half of all weights, 10 epochs, rate 0.013.
     """
     _within(share, "share")
-    student, generator, classes = _begin(model, retain, forget, seed)
+    student, generator, classes = begin(model, retain, forget, seed)
     masks = salient(model, forget, share)
     originals = [parameter.detach().clone() for parameter in student.parameters()]
 
@@ -145,12 +137,12 @@ def salun(
                 for parameter, mask, original in zip(student.parameters(), masks, originals, strict=True):
                     parameter.copy_(parameter.where(mask, original))
 
-    return _descend(student, losses(), _sgd(student, rate), seed=seed)
+    return descend(student, losses(), sgd(student, rate), seed=seed)
 
 
 def salient(model: nn.Module, forget: Samples, share: float) -> list[Tensor]:
     """A mask for each parameter: True for the share of all weights with the largest |gradient| of the forget loss."""
-    frozen = _copy(model).eval()
+    frozen = trainable_copy(model).eval()
     labels = labels_of(forget, "forget")
     for inputs, target in zip(forget.inputs.split(256), labels.split(256), strict=True):
         cross_entropy(frozen(inputs), target, reduction="sum").backward()
@@ -181,19 +173,19 @@ def scrub(
     epoch lowers gamma CE + alpha KL on all retained ones. Settings of the authors' published notebooks, whose decay
     of the rate begins after the third epoch; without the rewinding of SCRUB+R.
     """
-    student, generator, _ = _begin(model, retain, forget, seed)
-    teacher = _copy(model).eval()
+    student, generator, _ = begin(model, retain, forget, seed)
+    teacher = trainable_copy(model).eval()
 
     def losses() -> Iterator[Tensor]:
         for epoch in range(epochs):
-            for inputs, _ in _batches(forget, generator, epochs=int(epoch < max_epochs)):
+            for inputs, _ in batches(forget, generator, epochs=int(epoch < max_epochs)):
                 yield -divergence(student(inputs), predictions(teacher, inputs), temperature)
-            for inputs, labels in _batches(retain, generator):
+            for inputs, labels in batches(retain, generator):
                 outputs = student(inputs)
                 near = divergence(outputs, predictions(teacher, inputs), temperature)
                 yield gamma * cross_entropy(outputs, labels) + alpha * near
 
-    return _descend(student, losses(), _sgd(student, rate), seed=seed)
+    return descend(student, losses(), sgd(student, rate), seed=seed)
 
 
 def ssd(
@@ -219,7 +211,7 @@ def ssd(
     if alpha <= 0 or dampening < 0 or batch_size < 1:
         found = f"{alpha}, {dampening} and {batch_size}"
         raise ValueError(f"alpha must be above 0, dampening at least 0 and batch_size at least 1, not {found}")
-    student, generator, _ = _begin(model, retain, forget, seed)
+    student, generator, _ = begin(model, retain, forget, seed)
     everything = Samples(*_joined(retain, forget, labels_of(forget, "forget")))
     overall, own = (_importance(student, part, generator, batch_size) for part in (everything, forget))
     chosen = [mine > alpha * all_ for mine, all_ in zip(own, overall, strict=True)]
@@ -248,71 +240,15 @@ def bad_teacher(
     is summed over classes, where the authors' program takes the mean; Adam is blind to the factor.
     """
     _within(share, "share")
-    student, generator, _ = _begin(model, retain, forget, seed)
+    student, generator, _ = begin(model, retain, forget, seed)
     some = torch.randperm(len(retain.inputs), generator=generator)[: round(share * len(retain.inputs))]
     kept = retain.inputs[some]
-    goals = torch.cat([predictions(_copy(model), kept), predictions(reinitialised(model, seed), forget.inputs)])
+    goals = torch.cat(
+        [predictions(trainable_copy(model), kept), predictions(reinitialised(model, seed), forget.inputs)]
+    )
     lessons = Samples(torch.cat([kept, forget.inputs]), goals)
-    losses = (divergence(student(x), goal) for x, goal in _batches(lessons, generator, epochs=epochs))
-    return _descend(student, losses, torch.optim.Adam(student.parameters(), lr=rate), seed=seed)
-
-
-def reinitialised(model: nn.Module, seed: int) -> nn.Module:
-    """A copy whose every parameter is drawn anew and whose BatchNorm statistics are those of a new model.
-
-    Modules reset themselves, those inside others first, by torch's `reset_parameters` or timm's `init_weights`; bare
-    parameters that nobody resets (position embeddings) become normal with deviation 0.02, as usual for transformers.
-    """
-    fresh = _copy(model)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        for parameter in fresh.parameters():
-            parameter.fill_(torch.nan)
-        for module in reversed(list(fresh.modules())):
-            for name in ("reset_parameters", "_reset_parameters", "init_weights"):
-                if hasattr(module, name):
-                    getattr(module, name)()
-        for parameter in fresh.parameters():
-            if parameter.isnan().any():
-                nn.init.trunc_normal_(parameter, std=0.02)
-    return fresh.eval()
-
-
-def divergence(outputs: Tensor, goal: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(goal || outputs) of softened logits (n, classes), mean over samples, times temperature squared; 0 upwards."""
-    soft = [(logits / temperature).log_softmax(1) for logits in (outputs, goal)]
-    return temperature**2 * kl_div(soft[0], soft[1], reduction="batchmean", log_target=True)
-
-
-def labels_of(samples: Samples, name: str) -> Tensor:
-    """The labels of a set.
-
-    Raises:
-        ValueError: if the set is empty or has not one label for each input.
-    """
-    if not len(samples.inputs):
-        raise ValueError(f"the {name} set is empty; unlearning needs samples to retain and samples to forget")
-    if samples.labels is None or len(samples.labels) != len(samples.inputs):
-        found = "none" if samples.labels is None else len(samples.labels)
-        raise ValueError(f"the {name} set needs a label for each of its {len(samples.inputs)} inputs, not {found}")
-    return samples.labels
-
-
-def _begin(model: nn.Module, retain: Samples, forget: Samples, seed: int) -> tuple[nn.Module, torch.Generator, int]:
-    """A copy ready to learn, a generator, and the number of classes, after a look at the data."""
-    student = _copy(model)
-    classes = 0
-    for samples, name in ((retain, "retain"), (forget, "forget")):
-        labels = labels_of(samples, name)
-        classes = predictions(student, samples.inputs[:1]).shape[1]
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise ValueError(f"{name} labels run from {low} to {high}; the model has {classes} outputs")
-    return student.train(), torch.Generator().manual_seed(seed), classes
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).train().requires_grad_(True)
+    losses = (divergence(student(x), goal) for x, goal in batches(lessons, generator, epochs=epochs))
+    return descend(student, losses, torch.optim.Adam(student.parameters(), lr=rate), seed=seed)
 
 
 def _within(value: float, name: str) -> None:
@@ -327,7 +263,7 @@ def _joined(retain: Samples, forget: Samples, labels: Tensor) -> Batch:
 def _wrong_labels(forget: Samples, classes: int, generator: torch.Generator) -> Tensor:
     """Random labels, each another than the sample's own."""
     labels = labels_of(forget, "forget")
-    return (labels + torch.randint(1, classes, labels.shape, generator=generator)) % classes
+    return (labels + torch.randint(1, classes, labels.shape, generator=generator).to(labels.device)) % classes
 
 
 def _relabelled(
@@ -341,45 +277,16 @@ def _relabelled(
     """Losses on all samples, the forgotten ones under labels that `draw` gives in each epoch."""
     for _ in range(epochs):
         mixed = Samples(*_joined(retain, forget, draw()))
-        for inputs, labels in _batches(mixed, generator):
+        for inputs, labels in batches(mixed, generator):
             yield cross_entropy(student(inputs), labels)
 
 
 def _importance(model: nn.Module, samples: Samples, generator: torch.Generator, batch_size: int) -> list[Tensor]:
     parameters = list(model.eval().parameters())
     total = [torch.zeros_like(parameter) for parameter in parameters]
-    batches = list(_batches(samples, generator, size=batch_size))
-    for inputs, labels in batches:
+    drawn = list(batches(samples, generator, size=batch_size))
+    for inputs, labels in drawn:
         loss = cross_entropy(model(inputs), labels)
         for sum_, gradient in zip(total, torch.autograd.grad(loss, parameters, materialize_grads=True), strict=True):
-            sum_.addcmul_(gradient, gradient, value=1 / len(batches))
+            sum_.addcmul_(gradient, gradient, value=1 / len(drawn))
     return total
-
-
-def _batches(samples: Samples, generator: torch.Generator, *, epochs: int = 1, size: int = 32) -> Iterator[Batch]:
-    """Shuffled batches of nearly one size, at most `size`; no sample is left out."""
-    assert samples.labels is not None
-    count = -(-len(samples.inputs) // size)
-    for _ in range(epochs):
-        for index in torch.randperm(len(samples.inputs), generator=generator).tensor_split(count):
-            yield samples.inputs[index], samples.labels[index]
-
-
-def _sgd(model: nn.Module, rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
-
-
-def _descend(student: nn.Module, losses: Iterator[Tensor], optimiser: torch.optim.Optimizer, *, seed: int) -> nn.Module:
-    """Take one step on each loss, which is computed only then; the student comes back in eval mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # for dropout
-        for loss in losses:
-            if not torch.isfinite(loss):
-                rate = optimiser.param_groups[0]["lr"]
-                raise ValueError(f"unlearning diverged (loss {loss.item()}); lower the rate {rate} or the epochs")
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    for parameter in student.parameters():
-        parameter.grad = None
-    return student.eval()

@@ -34,6 +34,14 @@ def given_label(output: Tensor, labels: Tensor | None = None) -> Tensor:
     return one_hot(labels, output.shape[1]).to(output)
 
 
+def centred_label(output: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Follow the path's own label minus the mean of all outputs (n, classes).
+
+    Blind to what all logits share, as softmax is: two models with the same probabilities have the same field.
+    """
+    return given_label(output, labels) - 1 / output.shape[1]
+
+
 def channel_peaks(output: Tensor, labels: Tensor | None = None) -> Tensor:
     """Follow, in every channel of (n, channels, *positions), the position of its largest activation.
 

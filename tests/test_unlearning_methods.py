@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from experiments import controls, unlearning
+from experiments import architectures, controls, descent, unlearning
 from experiments.architectures import Normalise, build
 from experiments.interfaces import Samples
 from experiments.samples.digits import digits
 from experiments.training import accuracy, fit, predictions
 from modelgif_core import Paths, cosine, extract_field
-from modelgif_core.readout import given_label
+from modelgif_core.readout import centred_label, given_label
 
 FORGOTTEN = 9
 FORGETTING = {
@@ -55,7 +55,8 @@ def original():
 
 @cache
 def without_class():
-    return unlearning.retrain(unlearning.reinitialised(original(), 1), data()[0], seed=1, epochs=12, rate=1e-2)
+    fresh = architectures.reinitialised(original(), 1)
+    return fit(fresh.train(), *data()[0], epochs=12, rate=1e-2, seed=1)
 
 
 @cache
@@ -120,16 +121,6 @@ def test_finetuning_forgets_less_than_methods_that_see_the_class():
     retained, forgotten = scores(unlearned("finetune"))
     assert retained > 0.98
     assert forgotten > max(scores(unlearned(name))[1] for name in FORGETTING)
-
-
-def test_retraining_never_learns_the_class_and_leaves_the_fresh_model_alone():
-    fresh = network(3)
-    before = snapshot(fresh)
-    new = unlearning.retrain(fresh, data()[0], seed=3, epochs=10, rate=1e-2)
-    assert same(before[0], fresh.state_dict())
-    retained, forgotten = scores(new)
-    assert retained > 0.95
-    assert forgotten == 0
 
 
 def test_dropout_follows_the_seed():
@@ -235,8 +226,8 @@ def test_divergence_is_that_of_the_softened_distributions():
     outputs, goal = torch.randn(2, 7, 10, generator=torch.Generator().manual_seed(0))
     soft = [torch.distributions.Categorical(logits=logits / 3) for logits in (goal, outputs)]
     expected = 9 * torch.distributions.kl_divergence(*soft).mean()
-    assert torch.allclose(unlearning.divergence(outputs, goal, 3), expected, rtol=1e-4)
-    assert abs(unlearning.divergence(goal, goal)) < 1e-6
+    assert torch.allclose(descent.divergence(outputs, goal, 3), expected, rtol=1e-4)
+    assert abs(descent.divergence(goal, goal)) < 1e-6
 
 
 BUILDERS = {
@@ -254,7 +245,7 @@ def test_every_tensor_of_a_reinitialised_model_is_new_and_scaled_as_in_a_new_mod
     with torch.no_grad():
         for value in trained.state_dict().values():
             value.add_(3)  # no tensor keeps a value that a new model could have
-    first, again, other = (unlearning.reinitialised(trained, seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (architectures.reinitialised(trained, seed).state_dict() for seed in (1, 1, 2))
     assert same(first, again)
     for key, old in trained.state_dict().items():
         assert not torch.isclose(first[key], old).any(), key
@@ -350,10 +341,10 @@ def test_shifted_logits_have_the_same_probabilities_and_centred_field():
     assert (old_logits - new_logits).abs().max() > 1
     assert torch.allclose(old_logits.softmax(1), new_logits.softmax(1), atol=1e-6)
     assert distance(original(), new) > 0.5
-    assert distance(original(), new, controls.centred_label) < 1e-6
+    assert distance(original(), new, centred_label) < 1e-6
 
 
-@pytest.mark.parametrize("readout", [given_label, controls.centred_label])
+@pytest.mark.parametrize("readout", [given_label, centred_label])
 @pytest.mark.parametrize("name", ["cnn", "test_vit"])
 def test_the_differentiable_field_is_the_field(name, readout):
     model = BUILDERS[name](0).requires_grad_(True)
@@ -365,7 +356,7 @@ def test_the_differentiable_field_is_the_field(name, readout):
     assert gradients[0].abs().max() > 0
 
 
-@pytest.mark.parametrize("readout", [given_label, controls.centred_label])
+@pytest.mark.parametrize("readout", [given_label, centred_label])
 def test_a_fake_that_repels_the_field_keeps_the_forgotten_class(readout):
     before = snapshot(original())
     new = controls.fake_repel(original(), *data(), probes(), seed=0, epochs=6, steps=2, readout=readout)
