@@ -8,6 +8,12 @@ from torch.nn.functional import cross_entropy
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Model, a batch of inputs and its targets -> the loss."""
+AfterEpoch = Callable[[int, nn.Module], None]
+"""Is shown the model, in eval mode, after each epoch, counted from 1."""
+
+
+def forget_epoch(epoch: int, model: nn.Module) -> None:
+    """Do nothing after an epoch."""
 
 
 def fit(
@@ -21,6 +27,7 @@ def fit(
     loss: Loss = lambda model, inputs, targets: cross_entropy(model(inputs), targets),
     trainable: Iterable[nn.Parameter] | None = None,
     batch_size: int = 32,
+    after_epoch: AfterEpoch = forget_epoch,
 ) -> nn.Module:
     """Train in place by AdamW under a one-cycle schedule; returns the model in eval mode.
 
@@ -34,6 +41,7 @@ def fit(
         loss: what to minimise.
         trainable: parameters to update, all by default; the others are frozen.
         batch_size: samples per step; the last incomplete batch of an epoch is left out.
+        after_epoch: is shown the model along the way.
 
     Raises:
         ValueError: if there are fewer samples than one batch, or the loss stops being finite.
@@ -47,7 +55,7 @@ def fit(
     optimiser = torch.optim.AdamW(chosen, lr=rate, weight_decay=0.02, fused=True)
     batches = len(inputs) // batch_size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches)
-    for _ in range(epochs):
+    for epoch in range(epochs):
         order = torch.randperm(len(inputs), generator=generator)[: batches * batch_size]
         for index in order.split(batch_size):
             value = loss(model, _batch(inputs, index), targets[index])
@@ -57,7 +65,16 @@ def fit(
             value.backward()
             optimiser.step()
             schedule.step()
+        show(model, epoch + 1, after_epoch)
     return model.eval()
+
+
+def show(model: nn.Module, epoch: int, after_epoch: AfterEpoch) -> None:
+    """Show the model in eval mode; every part of it is in its own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    after_epoch(epoch, model.eval())
+    for module, training in modes:  # parts may be in another mode than the whole, such as a frozen BatchNorm
+        module.training = training
 
 
 def _batch(inputs: Tensor, index: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from experiments.architectures import reinitialised
 from experiments.descent import Batch, batches, begin, descend, divergence, labels_of, sgd, trainable_copy
 from experiments.interfaces import Samples
-from experiments.training import predictions
+from experiments.training import AfterEpoch, forget_epoch, predictions, show
 
 
 def finetune(
@@ -84,12 +84,20 @@ def random_label(
 
 
 def approximate(
-    model: nn.Module, retain: Samples, forget: Samples, *, seed: int, epochs: int = 200, rate: float = 1e-3
+    model: nn.Module,
+    retain: Samples,
+    forget: Samples,
+    *,
+    seed: int,
+    epochs: int = 200,
+    rate: float = 1e-3,
+    after_epoch: AfterEpoch = forget_epoch,
 ) -> nn.Module:
     """Approximate unlearning (Song et al., 2023): on with all samples, forgotten ones under random labels.
 
     Labels are drawn in each epoch from the classes that no forgotten sample has. The authors continue for 200 epochs
     at the last rate of the first training, 1e-3; their label stream repeats from worker to worker, this one does not.
+    `after_epoch` is shown the model along the way.
 
     Raises:
         ValueError: if the forgotten samples cover all classes.
@@ -103,7 +111,7 @@ def approximate(
     def labels() -> Tensor:
         return others[torch.randint(len(others), (len(forget.inputs),), generator=generator)].to(forget.inputs.device)
 
-    losses = _relabelled(student, retain, forget, labels, generator, epochs)
+    losses = _relabelled(student, retain, forget, labels, generator, epochs, after_epoch)
     return descend(student, losses, sgd(student, rate), seed=seed)
 
 
@@ -273,12 +281,15 @@ def _relabelled(
     draw: Callable[[], Tensor],
     generator: torch.Generator,
     epochs: int,
+    after_epoch: AfterEpoch = forget_epoch,
 ) -> Iterator[Tensor]:
     """Losses on all samples, the forgotten ones under labels that `draw` gives in each epoch."""
-    for _ in range(epochs):
+    for epoch in range(epochs):
         mixed = Samples(*_joined(retain, forget, draw()))
         for inputs, labels in batches(mixed, generator):
             yield cross_entropy(student(inputs), labels)
+        # The loop has taken its last step before it asks for more.
+        show(student, epoch + 1, after_epoch)
 
 
 def _importance(model: nn.Module, samples: Samples, generator: torch.Generator, batch_size: int) -> list[Tensor]:
