@@ -46,7 +46,7 @@ def measure(
     points: of two models if one source is compared, of every model if all pairs are. NaN marks a dead reference.
 
     Raises:
-        ValueError: if the samples do not fit, or a model's distances are dead on every reference or infinite.
+        ValueError: if the samples do not fit, or a distance is infinite.
     """
     _refuse_misfit(testbed, device)
     began = perf_counter()
@@ -72,7 +72,7 @@ def measure(
             progress(position * len(pairs) + turn + 1, len(chunks) * len(pairs))
         _return_freed_memory()
     table = pd.DataFrame([torch.cat(columns[pair]).tolist() for pair in pairs], index=_index(pairs))
-    _refuse_dead(table)
+    _refuse_infinite(table)
     models = len({name for pair in pairs for name in pair})
     return table, {
         "cost/forward_per_model": measuring.forward / models,
@@ -136,13 +136,7 @@ def _refuse_misfit(testbed: Testbed, device: torch.device) -> None:
         raise ValueError(f"samples {shape} do not fit the model {name}: {str(error).splitlines()[0]}") from error
 
 
-def _refuse_dead(table: pd.DataFrame) -> None:
-    dead = table.index[table.isna().all(axis=1)]
-    if len(dead):
-        raise ValueError(
-            f"no reference point is alive for {len(dead)} of {len(table)} pairs (first: {' / '.join(dead[0])}): "
-            "one of the two models does not depend on its input there"
-        )
+def _refuse_infinite(table: pd.DataFrame) -> None:
     infinite = table.index[(table.abs() == float("inf")).any(axis=1)]
     if len(infinite):
         raise ValueError(f"distance of {' / '.join(infinite[0])} is infinite")

@@ -5,8 +5,9 @@ from math import floor
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, spearmanr, t
 from sklearn.metrics import roc_auc_score
 
 Distances = Sequence[float] | np.ndarray
@@ -71,6 +72,50 @@ def margin(related: Distances, unrelated: Distances) -> float:
     """Nearest unrelated minus farthest related model: positive if one threshold separates them all."""
     _need(related, unrelated)
     return float(np.min(unrelated) - np.max(related))
+
+
+def prediction_bound(values: Distances) -> float:
+    """What a further draw of the same kind stays below with probability 0.95, if draws are normal.
+
+    >>> round(prediction_bound([1.0, 1.0, 1.0]), 3)
+    1.0
+    """
+    if len(values) < 2:
+        raise ValueError(f"a spread needs at least two values, not {len(values)}")
+    count = len(values)
+    return float(np.mean(values) + t.ppf(0.95, count - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / count))
+
+
+def spearman(a: Distances, b: Distances) -> Estimate:
+    """Rank correlation, -1 to 1, of the pairs without NaN; NaN if one side is constant or fewer than four are left.
+
+    The interval is Bonett and Wright's (Psychometrika 65:23, 2000), on Fisher's scale.
+    """
+    first, second = np.asarray(a, float), np.asarray(b, float)
+    known = np.isfinite(first) & np.isfinite(second)
+    first, second = first[known], second[known]
+    if len(first) < 4 or not np.ptp(first) or not np.ptp(second):
+        return Estimate(np.nan, np.nan, np.nan)
+    value = float(spearmanr(first, second).statistic)
+    centre, half = (
+        np.arctanh(np.clip(value, -0.999999, 0.999999)),
+        norm.ppf(0.975) * np.sqrt((1 + value**2 / 2) / (len(first) - 3)),
+    )
+    return Estimate(value, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
+
+
+def refuse_dead(table: pd.DataFrame) -> None:
+    """Refuse distances (one row a pair) of which a pair has none at all.
+
+    Raises:
+        ValueError: naming the first such pair.
+    """
+    dead = table.index[table.isna().all(axis=1)]
+    if len(dead):
+        raise ValueError(
+            f"no reference point is alive for {len(dead)} of {len(table)} pairs (first: {' / '.join(dead[0])}): "
+            "one of the two models does not depend on its input there"
+        )
 
 
 def _need(related: Distances, unrelated: Distances) -> None:

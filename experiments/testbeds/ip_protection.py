@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments import plots
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.statistics import Estimate, auc, margin, tpr_at_fpr
+from experiments.statistics import Estimate, auc, margin, refuse_dead, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -56,6 +56,7 @@ class IPProtection:
 
     def score(self, distances: pd.DataFrame) -> Report:
         """AUC, margin and TPR for every attack and over all of them, with intervals; curves over the budget."""
+        refuse_dead(distances)
         table = self._calibrated(distances.droplevel("source"))
         mean = table.mean(axis=1)
         metrics: dict[str, float] = {}

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from experiments import plots, ranking
 from experiments.affinity import Truth, dissimilarity, symmetric
 from experiments.interfaces import Pair, Report, Samples, Zoo
+from experiments.statistics import refuse_dead
 from experiments.tasks import FAMILIES
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -51,6 +52,7 @@ class TaskRelatedness:
 
     def score(self, distances: pd.DataFrame) -> Report:
         """Rank correlations with the affinity, target by target, and what predictors reach that know the truth."""
+        refuse_dead(distances)
         truth = self.affinity(self.zoo)
         distance = symmetric(distances.mean(axis=1), list(self.zoo))
         columns = ranking.column_correlation(distance, truth.affinity, diagonal=False)
