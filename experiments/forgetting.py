@@ -89,6 +89,12 @@ def joined(*parts: Samples) -> Samples:
     return Samples(torch.cat([part.inputs for part in parts]), torch.cat([_labels(part) for part in parts]))
 
 
+def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
+    """log(p / (1 - p)) of each row's true class (n,): any number, 0 if p is a half; exact where p rounds to 0 or 1."""
+    true = labels[:, None]
+    return outputs.gather(1, true)[:, 0] - outputs.scatter(1, true, -torch.inf).logsumexp(1)
+
+
 def _where(samples: Samples, mask: Tensor) -> Samples:
     return Samples(samples.inputs[mask], _labels(samples)[mask])
 

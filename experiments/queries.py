@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from experiments.descent import labels_of
+from experiments.forgetting import POOLS, Pools
 from experiments.interfaces import Samples, Testbed
 from modelgif_core import Paths
 
@@ -60,6 +62,18 @@ def paths(testbed: Testbed, *, choose: Choice, start: Start) -> Paths:
     """Paths to chosen samples."""
     chosen = choose(testbed)
     return Paths(start(chosen.inputs, testbed.samples.inputs), chosen.inputs, chosen.labels)
+
+
+def pools(testbed: Testbed) -> Pools:
+    """All images that models are to remember and to forget, for methods that verify unlearning.
+
+    Raises:
+        ValueError: if the testbed forgets nothing.
+    """
+    cut = getattr(testbed, "pools", None)
+    if cut is None:
+        raise ValueError("this method needs pools of images to forget and to retain; take testbed=unlearning")
+    return cut()
 
 
 def black(ends: Tensor, pool: Tensor) -> Tensor:
@@ -125,6 +139,21 @@ def logits(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor
     if not torch.isfinite(outputs).all():
         raise ValueError("outputs are not finite")
     return outputs
+
+
+def answers(model: nn.Module, pools: Pools, pool: str) -> tuple[Tensor, Tensor]:
+    """A pool's logits (n, classes) in double precision and labels (n,), on the CPU.
+
+    Raises:
+        ValueError: if there is no such pool, or the model is no classifier of its classes.
+    """
+    if pool not in POOLS:
+        raise ValueError(f"pool must be one of {', '.join(POOLS)}, not {pool!r}")
+    samples: Samples = getattr(pools, pool)
+    outputs = logits(model, samples.inputs).double()
+    if outputs.shape != (len(samples.inputs), pools.classes):
+        raise ValueError(f"a classifier of {pools.classes} classes is asked, not one whose outputs are {outputs.shape}")
+    return outputs, labels_of(samples, pool).cpu()
 
 
 def _source_outputs(testbed: Testbed) -> Tensor:

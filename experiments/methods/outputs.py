@@ -4,11 +4,14 @@
 Representation & Detection", AAAI 2025). The output comparisons mean something for equal label sets only.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor, nn
 
+from experiments.architectures import reinitialised
 from experiments.interfaces import Samples
 from experiments.queries import logits
 from modelgif_core.distance import standardised_cosine
@@ -45,6 +48,27 @@ def jensen_shannon(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
     _same_classes(a, b)
     # Rounding may leave a tiny negative number, whose root is NaN, under equal distributions.
     return torch.from_numpy(jensenshannon(a.double().softmax(1), b.double().softmax(1), axis=1) ** 2).nan_to_num(0)
+
+
+def activation_distance(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
+    """Euclidean distance of the predicted distributions: 0 (same) to the root of 2.
+
+    What Chundawat et al. (AAAI 2023) and Foster et al. (AAAI 2024) call activation distance, with one retrained model.
+    """
+    _same_classes(a, b)
+    return (a.double().softmax(1) - b.double().softmax(1)).norm(dim=1)
+
+
+def zero_retrain_forgetting(model: nn.Module, samples: Samples, *, seed: int) -> Float[Tensor, ""]:
+    """How much the model answers like one that was never trained: 0 (nothing in common) to 1 (the same).
+
+    Zero Retrain Forgetting (Chundawat et al., "Can Bad Teaching Induce Forgetting?", AAAI 2023): 1 - the mean
+    Jensen-Shannon divergence in bits between the model's predictions and those of its own architecture drawn anew. The
+    authors' program reverses the divergence's terms and averages over classes; here it is the textbook one. A good
+    value is that of a model retrained without the samples, not 1. `seed` draws the untrained network.
+    """
+    untrained = outputs(reinitialised(model, seed), samples)
+    return 1 - jensen_shannon(outputs(model, samples), untrained).mean() / math.log(2)
 
 
 def _same_classes(a: Tensor, b: Tensor) -> None:

@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from experiments.features import alignment, dissimilarities, distance, refuse_misfit, rows, u_centred, varied
+from experiments.heads import penultimate
 from experiments.interfaces import Samples
 from experiments.queries import logits
 
@@ -20,6 +21,11 @@ from experiments.queries import logits
 def features(model: nn.Module, samples: Samples) -> Float[Tensor, "samples channels *positions"]:
     """The model's outputs, whatever their shape: feature maps, embeddings or logits."""
     return logits(model, samples.inputs)
+
+
+def penultimate_features(model: nn.Module, samples: Samples) -> Float[Tensor, "samples features"]:
+    """What a classifier's last linear layer reads; ValueError if it has none."""
+    return penultimate(model, samples.inputs).cpu()
 
 
 def rsa(a: Tensor, b: Tensor) -> Float[Tensor, ""]:
