@@ -4,8 +4,10 @@ python run.py                                       # ModelGiF on the embedded I
 python run.py method=akh testbed.budget=64          # another method, another budget
 python run.py -m method=modelgif,akh seed=0,1,2     # a sweep
 python run.py experiment=ip_protection              # a table
+python run.py testbed=unlearning testbed/zoo=unlearning_cifar100 dry_run=true   # does a long run hold together?
 """
 
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import hydra
@@ -20,6 +22,9 @@ from experiments.store import lock
 @one_line
 def main(cfg: DictConfig) -> None:
     """Do one run, unless its record is there."""
+    if cfg.dry_run:
+        rehearse(cfg)
+        return
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     folder = record.folder(config)
     with lock(folder):
@@ -29,6 +34,23 @@ def main(cfg: DictConfig) -> None:
         from experiments.job import run  # only here, so that a finished run answers at once
 
         run(config, folder)
+
+
+def rehearse(cfg: DictConfig) -> None:
+    """Do the whole of a run in small, in a folder that is gone afterwards; prints what was scored."""
+    if "dry_run" not in cfg.testbed.zoo:
+        raise ValueError("this zoo has no dry run; those of testbed=unlearning at paper scale have one")
+    from experiments.job import run
+
+    with TemporaryDirectory() as place:
+        cfg.results, cfg.cache, cfg.wandb.mode = place, place, "disabled"
+        cfg.testbed.budget = min(cfg.testbed.budget, 4)
+        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+        folder = record.folder(config)
+        run(config, folder)
+        for name, value in (record.finished(folder) or {"metrics": {}})["metrics"].items():
+            print(f"{name}: {value:.4g}")
+    print("dry run: everything fits together; the numbers mean nothing and are not kept")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ class ZooModel:
     """Whether `prepare` has nothing left to do."""
     facts: Callable[[], dict[str, Any]] = dict
     """What is known about the trained model: accuracy, seconds of training."""
+    epoch: int | None = None
+    """How long it had been trained, if it is a checkpoint along the way; None for a model at the end."""
 
 
 Zoo = Mapping[str, ZooModel]
@@ -66,7 +68,7 @@ class Testbed(Protocol):
 
     @property
     def samples(self) -> Samples:
-        """The pool that every method draws its queries from; no model was trained on it."""
+        """The pool that every method draws its queries from; no model was trained on it unless the testbed says so."""
         ...
 
     @property

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from experiments.interfaces import Report
 
-LOCATIONS = {"cache", "root"}
-"""Keys that say where things lie, and so have no part in what a run is."""
+LOCATIONS = {"cache", "root", "device"}
+"""Keys that say where things lie or are computed, and so have no part in what a run is."""
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:

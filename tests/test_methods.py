@@ -20,7 +20,10 @@ SAMPLES = ["testbed/samples=toy", "testbed.budget=32"]
 TOYS = {
     "ip_protection": [*TOY[:1], *SAMPLES],
     "task_relatedness": ["testbed=task_relatedness", "testbed/zoo=toy_tasks", *SAMPLES],
+    "unlearning": ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=32"],
 }
+TWIN = {"ip_protection": "extract_l", "task_relatedness": "encoder", "unlearning": "unrelated"}
+"""The role of a copy of the first source."""
 
 
 NEEDS_CLASSES, NEEDS_A_VICTIM, NEEDS_ROLES = "come from classifiers", "asks one source model", "has a role in"
@@ -61,7 +64,7 @@ def test_a_method_is_finite_repeatable_zero_on_a_twin_and_nearer_to_a_relative_t
     testbed, method = parts(name, toy=toy)
     source, _ = testbed.pairs()[0]
     original = testbed.zoo[source]
-    twin = ZooModel("twin", original.role if toy == "task_relatedness" else "extract_l", "toy", original.load)
+    twin = ZooModel("twin", TWIN[toy], "toy", original.load)
     testbed = replace(testbed, zoo={**testbed.zoo, "twin": twin})
     table, cost = measure(testbed, method, CPU)
     again, _ = measure(testbed, method, CPU)
@@ -80,12 +83,16 @@ def test_a_method_is_finite_repeatable_zero_on_a_twin_and_nearer_to_a_relative_t
 def relatives(source, target, toy):
     if toy == "ip_protection":
         return target.startswith("finetune_a")
+    if toy == "unlearning":
+        return source.startswith("retrain_calibrate") and target.startswith("retrain-")
     return source != target and source[:-1] == target[:-1]
 
 
 def unrelated(source, target, toy):
     if toy == "ip_protection":
         return target.startswith("unrelated_digits")
+    if toy == "unlearning":
+        return source.startswith("retrain_calibrate") and target.startswith("unrelated-")
     return source[:-1] != target[:-1] and "twin" not in (source, target)
 
 

@@ -2,7 +2,10 @@
 
 from functools import cache
 
+import torch
+
 from experiments.forgetting import Pools, joined, split
+from experiments.interfaces import Samples
 from experiments.samples.cifar import cifar, cifar_folder
 from experiments.samples.digits import digits
 from experiments.samples.toy import toy
@@ -24,8 +27,15 @@ def forgotten_cifar(
     share: float | None = None,
     seed: int = 0,
     download: bool = False,
+    dry_run: bool = False,
 ) -> Pools:
-    """CIFAR-10 or CIFAR-100 as published: 50,000 photographs to train on, 10,000 that nobody trains on."""
+    """CIFAR-10 or CIFAR-100 as published: 50,000 photographs to train on, 10,000 that nobody trains on.
+
+    A dry run takes 256 random images of the same shape instead, half of them of the forgotten class.
+    """
+    if dry_run:
+        parts = (_noise(256, classes, label) for _ in range(2))
+        return split(*parts, classes=classes, label=label, share=share)
     parts = (cifar(part, root=root, classes=classes, download=download) for part in ("train", "test"))
     return split(*parts, classes=classes, label=label, share=share, seed=seed)
 
@@ -49,5 +59,20 @@ def forgotten_cifar_folder(
 
 @cache
 def forgotten_toy(*, label: int | None = 9, share: float | None = None, seed: int = 0) -> Pools:
-    """Random images of ten classes, for tests."""
-    return split(toy(size=400, seed=seed), toy(size=400, seed=seed + 1), classes=10, label=label, share=share)
+    """Random images of ten classes, each a mixture of its class's image with another one; for tests."""
+    patterns = toy(size=10, seed=seed + 2).inputs
+
+    def mixed(number: int) -> Samples:
+        inputs, labels = toy(size=400, seed=seed + number)
+        assert labels is not None
+        return Samples(0.6 * patterns[labels] + 0.4 * inputs, labels)
+
+    return split(mixed(0), mixed(1), classes=10, label=label, share=share, seed=seed)
+
+
+def _noise(size: int, classes: int, label: int | None) -> Samples:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(classes, (size,), generator=generator)
+    if label is not None:
+        labels[::2] = label
+    return Samples(torch.rand(size, 3, 32, 32, generator=generator), labels)

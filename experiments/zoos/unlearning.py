@@ -1,0 +1,182 @@
+"""A zoo of models that know, have forgotten, or only seem to have forgotten: from one reference, with many seeds.
+
+Roles, in the order of what a verifier may do with them:
+
+- `reference` knows everything; every suspect is compared with it. `rollback_reference` is another one, for `rollback`.
+- `retrain_calibrate`, `unrelated_calibrate`: a verifier may look at them; they are never scored.
+- `retrain_tune` chooses the settings of unlearning methods, and is what cheats imitate; never shown to a verifier.
+- Truly forgotten: `retrain` (fresh weights, without the forgotten images), `retrain_same_start` (from the reference's
+  initial weights), `rollback` (a model that never saw those images, trained on without them; its reference is the same
+  model, trained on with them).
+- Nothing forgotten: `unrelated` (other seeds, all images) and the controls: `head_zeroed`, `head_suppressed`,
+  `head_retrained`, `logit_shift`, `fake_repel`, `fake_pull`.
+- To be judged: `approximate` (the paper's), the other unlearning methods by name, `finetune_long`.
+- `swap_saw_without` and `swap_new_with` take apart encoder and head: an encoder that saw the class under a head that
+  did not, and the reverse.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from experiments import recipes
+from experiments.forgetting import Pools
+from experiments.interfaces import Zoo, ZooModel
+from experiments.recipes import Materials, Recipe
+
+Unlearner = Mapping[str, Any]
+"""`method`: (model, retain, forget, seed) -> model; `grid`: settings to choose from."""
+
+
+def unlearning(
+    *,
+    cache: str,
+    pools: Callable[[], Pools],
+    label: int | None,
+    network: Callable[..., nn.Module],
+    train: Callable[..., nn.Module],
+    unlearners: Mapping[str, Unlearner],
+    fakes: Mapping[str, Any],
+    approximate: Callable[..., nn.Module] | None,
+    retrains: int = 5,
+    copies: int = 2,
+    checkpoints: Sequence[int] = (),
+    weights: Callable[[], nn.Module] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    dry_run: bool = False,
+) -> Zoo:
+    """The zoo around one reference.
+
+    Args:
+        cache: folder of trained models.
+        pools: () -> images to forget and to retain.
+        label: the class to forget; None for a random share, where controls that edit a class's output make no sense.
+        network: (classes, seed) -> an untrained network.
+        train: (model, inputs, labels, seed, after_epoch) -> the trained model, with a setting `epochs`.
+        unlearners: role -> method and grid of settings.
+        fakes: settings of the two fakes.
+        approximate: the paper's method, (model, retain, forget, seed, after_epoch) -> model; None leaves it out.
+        retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
+        copies: models of every other kind.
+        checkpoints: after which epochs the weights of retrained, unrelated and approximate models are kept.
+        weights: loads a reference from elsewhere; by default it is trained here.
+        seed: draws all other seeds, for another zoo of the same make.
+        device: trains the models.
+        dry_run: one epoch of everything, the least number of models, the first setting of every grid: to see that all
+            parts fit together before days are spent.
+
+    Raises:
+        ValueError: if there are fewer than two retrained models, which is no distribution.
+    """
+    if retrains < 2:
+        raise ValueError(f"retrains must be at least 2, not {retrains}: one retrained model is no distribution")
+    if dry_run:
+        retrains, copies, checkpoints, fakes = 2, 1, (), {**fakes, "epochs": 1}
+        train, approximate = once(train), approximate and once(approximate)
+        unlearners = {role: {"method": once(given["method"])} for role, given in unlearners.items()}
+    materials = Materials(Path(cache), pools, network, train, device)
+    plan = Plan(materials, seed, tuple(checkpoints))
+    made = [*plan.trained(retrains, copies, weights)]
+    by_name = {recipe.name: recipe for recipe in made}
+    reference, tune = by_name["reference"], by_name["retrain_tune"]
+    if approximate:
+        made += [
+            plan.recipe("approximate", number, recipes.unlearn, (reference,), {"method": approximate}, plan.checkpoints)
+            for number in range(retrains)
+        ]
+    for role, unlearner in unlearners.items():
+        made += [plan.recipe(role, n, recipes.unlearn, (reference, tune), unlearner) for n in range(copies)]
+    made += plan.controls(by_name, copies, fakes, label)
+    return {model.name: model for recipe in made for model in _zoo_models(recipe)}
+
+
+def once(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """The same function with a single epoch, if it has any."""
+    return partial(function, epochs=1) if "epochs" in signature(function).parameters else function
+
+
+class Plan:
+    """Which recipes a zoo has; all share its materials, seed and checkpoints."""
+
+    def __init__(self, materials: Materials, seed: int, checkpoints: tuple[int, ...]) -> None:
+        self.materials, self.seed, self.checkpoints = materials, seed, checkpoints
+
+    def recipe(
+        self,
+        role: str,
+        number: int | None,
+        make: recipes.Maker,
+        parents: tuple[Recipe, ...] = (),
+        settings: Mapping[str, Any] | None = None,
+        checkpoints: tuple[int, ...] = (),
+    ) -> Recipe:
+        """A recipe named by role and number."""
+        name = role if number is None else f"{role}-{number}"
+        return Recipe(name, role, self.seed, self.materials, make, settings or {}, parents, checkpoints)
+
+    def trained(self, retrains: int, copies: int, weights: Callable[[], nn.Module] | None) -> Iterator[Recipe]:
+        """All models that are trained from fresh weights, and what rolls back."""
+        without, half = {"forgetting": True}, {"forgetting": True, "share": 0.5}
+        if weights:
+            reference = self.recipe("reference", None, recipes.published, settings={"load": weights})
+        else:
+            reference = self.recipe("reference", None, recipes.train)
+        yield reference
+        yield self.recipe("retrain_tune", None, recipes.train, settings=without)
+        for number in range(retrains):
+            yield self.recipe("unrelated", number, recipes.train, checkpoints=self.checkpoints)
+            yield self.recipe("retrain", number, recipes.train, (), without, self.checkpoints)
+            yield self.recipe("retrain_calibrate", number, recipes.train, settings=without)
+        for number in range(copies):
+            yield self.recipe("unrelated_calibrate", number, recipes.train)
+            if not weights:
+                start = without | {"start": reference.own_seed()}
+                yield self.recipe("retrain_same_start", number, recipes.train, settings=start)
+        base = self.recipe("rollback_base", None, recipes.train, settings=half)
+        yield self.recipe("rollback_reference", None, recipes.train, (base,), {"share": 0.5})
+        for number in range(copies):
+            yield self.recipe("rollback", number, recipes.train, (base,), half)
+
+    def controls(
+        self, made: Mapping[str, Recipe], copies: int, fakes: Mapping[str, Any], label: int | None
+    ) -> list[Recipe]:
+        """Models that only seem to have forgotten, and those that take encoder and head apart."""
+        reference, tune = made["reference"], made["retrain_tune"]
+        without = {"forgetting": True}
+        found = []
+        for number in range(copies):
+            found += [
+                self.recipe("logit_shift", number, recipes.logit_shift, (reference,)),
+                self.recipe("fake_repel", number, recipes.fake_repel, (reference,), fakes),
+                self.recipe("fake_pull", number, recipes.fake_pull, (reference, tune), fakes),
+            ]
+        if label is None:
+            return found
+        found.append(self.recipe("head_zeroed", None, recipes.head_zeroed, (reference,)))
+        found.append(self.recipe("head_suppressed", None, recipes.head_suppressed, (reference,)))
+        for number in range(copies):
+            found.append(self.recipe("head_retrained", number, recipes.head_retrained, (reference,), without))
+            saw, new = made[f"unrelated-{number}"], made[f"retrain-{number}"]
+            found.append(self.recipe("swap_saw_without", number, recipes.head_retrained, (saw,), without))
+            found.append(self.recipe("swap_new_with", number, recipes.head_retrained, (new,)))
+        return found
+
+
+def _zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
+    """The model, and before it one for each of its checkpoints."""
+    for epoch in (*recipe.checkpoints, None):
+        yield ZooModel(
+            recipe.name if epoch is None else f"{recipe.name}@{epoch}",
+            recipe.role,
+            "network",
+            load=partial(recipes.load, recipe, epoch),
+            prepare=partial(recipes.prepare, recipe),
+            ready=partial(recipes.ready, recipe),
+            facts=partial(recipes.facts, recipe, epoch),
+            epoch=epoch,
+        )
