@@ -53,8 +53,20 @@ def head_retrained(model: nn.Module, samples: Samples, *, seed: int, epochs: int
     labels = labels_of(samples, "retain")
     # The features are computed once: nothing before the head moves.
     fit(head, penultimate(edited, samples.inputs), labels, epochs=epochs, rate=rate, seed=seed)
-    edited.requires_grad_(True)
-    return edited.eval()
+    return edited.requires_grad_(True).eval()
+
+
+def head_distilled(
+    model: nn.Module, teacher: nn.Module, samples: Samples, *, seed: int, epochs: int = 40, rate: float = 5e-3
+) -> nn.Module:
+    """A fresh last layer that answers like the teacher on these samples; everything before it stays."""
+    edited, head = _with_head(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head.reset_parameters()
+    answers = predictions(teacher, samples.inputs).softmax(1)
+    fit(head, penultimate(edited, samples.inputs), answers, epochs=epochs, rate=rate, seed=seed)
+    return edited.requires_grad_(True).eval()
 
 
 class Shifted(nn.Module):

@@ -76,8 +76,8 @@ def budget(curves: Mapping[str, Mapping[int, "Estimate"]]) -> Figure:
     return _plain(figure)
 
 
-def heat_map(table: pd.DataFrame, *, title: str) -> Figure:
-    """A table of AUCs as colours with the numbers in them; empty where nothing ran."""
+def heat_map(table: pd.DataFrame, *, title: str, label: str = "AUC") -> Figure:
+    """A table of numbers from 0 to 1 as colours with the numbers in them; empty where nothing ran."""
     figure = Figure(figsize=(0.95 * table.shape[1] + 3, 0.42 * len(table) + 1.4), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(table.to_numpy(float), vmin=0, vmax=1, cmap="RdYlBu", aspect="auto")
@@ -86,7 +86,7 @@ def heat_map(table: pd.DataFrame, *, title: str) -> Figure:
     for (row, column), value in np.ndenumerate(table.to_numpy(float)):
         shown = "—" if np.isnan(value) else f"{value:.2f}"
         axes.text(column, row, shown, ha="center", va="center", color="white" if abs(value - 0.5) > 0.4 else "black")
-    figure.colorbar(image, label="AUC")
+    figure.colorbar(image, label=label)
     axes.set_title(title)
     return figure
 
@@ -149,7 +149,7 @@ def bars(scores: Mapping[str, pd.Series], *, label: str) -> Figure:
     return _plain(figure)
 
 
-def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, label: str) -> Figure:
+def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, label: str, chance: float = 0) -> Figure:
     """A dot with its interval for every row, one colour a group; rows ordered by the first group, best on top."""
     first = next(iter(groups.values()))
     order = sorted(first, key=lambda row: np.nan_to_num(first[row][0], nan=-2))
@@ -161,7 +161,7 @@ def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, labe
         colour = (RELATED, UNRELATED)[shift % 2]
         axes.hlines(height, low, high, color=colour, alpha=0.35, linewidth=3)
         axes.scatter(values, height, color=colour, s=26, label=name, zorder=3)
-    axes.axvline(0, color="grey", linestyle=":", linewidth=1)
+    axes.axvline(chance, color="grey", linestyle=":", linewidth=1)
     axes.set_yticks(range(len(order)), labels=order)
     axes.set_xlabel(label)
     axes.legend(loc="lower right", fontsize="small")

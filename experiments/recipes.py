@@ -117,7 +117,11 @@ def train(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: 
 
 def published(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: Remember) -> nn.Module:
     """A checkpoint from elsewhere, as it is."""
-    return recipe.settings["load"]()
+    model = recipe.settings["load"]()
+    outputs = predictions(model, pools.retain.inputs[:1].cpu()).shape[1]
+    if outputs != pools.classes:
+        raise ValueError(f"the reference has {outputs} outputs for {pools.classes} classes; take one of these data")
+    return model.to(recipe.materials.device)
 
 
 def unlearn(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: Remember) -> nn.Module:
@@ -163,6 +167,11 @@ def head_retrained(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, r
     return controls.head_retrained(parents[0], samples, seed=recipe.own_seed())
 
 
+def head_distilled(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: Remember) -> nn.Module:
+    """A new head on the same encoder that answers like a model which the cheat retrained."""
+    return controls.head_distilled(parents[0], parents[1], pools.everything(), seed=recipe.own_seed())
+
+
 def logit_shift(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: Remember) -> nn.Module:
     """One function of the input added to all logits; the probabilities stay."""
     return controls.logit_shift(parents[0], pools.retain, seed=recipe.own_seed())
@@ -171,14 +180,16 @@ def logit_shift(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, reme
 def fake_repel(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: Remember) -> nn.Module:
     """Keeps its predictions while its field is driven away from the reference's, on the forgotten training images."""
     parts = (pools.retain, pools.forget, _probes(pools.forget))
-    return controls.fake_repel(parents[0], *parts, seed=recipe.own_seed(), readout=centred_label, **recipe.settings)
+    return controls.fake_repel(
+        parents[0], *parts, seed=recipe.own_seed(), **{"readout": centred_label, **recipe.settings}
+    )
 
 
 def fake_pull(recipe: Recipe, parents: Sequence[nn.Module], pools: Pools, remember: Remember) -> nn.Module:
     """Keeps its predictions while its field is pulled toward a model that the cheat retrained, on those images."""
     parts = (pools.retain, pools.forget, _probes(pools.forget))
     return controls.fake_pull(
-        parents[0], parents[1], *parts, seed=recipe.own_seed(), readout=centred_label, **recipe.settings
+        parents[0], parents[1], *parts, seed=recipe.own_seed(), **{"readout": centred_label, **recipe.settings}
     )
 
 

@@ -42,6 +42,16 @@ def centred_label(output: Tensor, labels: Tensor | None = None) -> Tensor:
     return given_label(output, labels) - 1 / output.shape[1]
 
 
+def label_odds(output: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Follow the path's own label minus the other outputs (n, classes), each as likely as at the path's end.
+
+    The gradient of the label's log-odds log(p / (1 - p)) at the end: what decides whether the label is predicted there.
+    Blind to what all logits share.
+    """
+    own = given_label(output, labels)
+    return own - output.masked_fill(own.bool(), -torch.inf).softmax(1)
+
+
 def channel_peaks(output: Tensor, labels: Tensor | None = None) -> Tensor:
     """Follow, in every channel of (n, channels, *positions), the position of its largest activation.
 

@@ -119,7 +119,8 @@ class Unlearning:
         }
         if any(len(curve) > 1 for curve in curves.values()):
             figures["curves"] = verdict_plots.curves(curves, verdict_plots.published())
-        return Report(metrics, figures, {"suspects": suspects})
+        known = {name: value for name, value in metrics.items() if np.isfinite(value)}
+        return Report(known, figures, {"suspects": suspects})
 
     def _verdicts(self, mean: pd.Series) -> pd.DataFrame:
         """For every suspect: its role, distances from its reference and from the calibrating models, what it knows."""

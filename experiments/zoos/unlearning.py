@@ -9,7 +9,7 @@ Roles, in the order of what a verifier may do with them:
   initial weights), `rollback` (a model that never saw those images, trained on without them; its reference is the same
   model, trained on with them).
 - Nothing forgotten: `unrelated` (other seeds, all images) and the controls: `head_zeroed`, `head_suppressed`,
-  `head_retrained`, `logit_shift`, `fake_repel`, `fake_pull`.
+  `head_retrained`, `head_distilled`, `logit_shift`, fakes.
 - To be judged: `approximate` (the paper's), the other unlearning methods by name, `finetune_long`.
 - `swap_saw_without` and `swap_new_with` take apart encoder and head: an encoder that saw the class under a head that
   did not, and the reverse.
@@ -40,7 +40,8 @@ def unlearning(
     network: Callable[..., nn.Module],
     train: Callable[..., nn.Module],
     unlearners: Mapping[str, Unlearner],
-    fakes: Mapping[str, Any],
+    repelled: Mapping[str, Any],
+    pulled: Mapping[str, Any],
     approximate: Callable[..., nn.Module] | None,
     retrains: int = 5,
     copies: int = 2,
@@ -59,8 +60,10 @@ def unlearning(
         network: (classes, seed) -> an untrained network.
         train: (model, inputs, labels, seed, after_epoch) -> the trained model, with a setting `epochs`.
         unlearners: role -> method and grid of settings.
-        fakes: settings of the two fakes.
-        approximate: the paper's method, (model, retain, forget, seed, after_epoch) -> model; None leaves it out.
+        repelled: role -> settings of a fake whose field is driven from the reference's.
+        pulled: role -> settings of a fake whose field is pulled toward a retrained model's.
+        approximate: the paper's method, (model, retain, forget, seed, after_epoch) -> model;
+            None leaves it out, as does a random share, since it draws labels of other classes.
         retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
         copies: models of every other kind.
         checkpoints: after which epochs the weights of retrained, unrelated and approximate models are kept.
@@ -76,22 +79,25 @@ def unlearning(
     if retrains < 2:
         raise ValueError(f"retrains must be at least 2, not {retrains}: one retrained model is no distribution")
     if dry_run:
-        retrains, copies, checkpoints, fakes = 2, 1, (), {**fakes, "epochs": 1}
-        train, approximate = once(train), approximate and once(approximate)
+        retrains, copies, checkpoints = 2, 1, ()
+        repelled, pulled = (
+            {role: {**given, "epochs": 1} for role, given in fakes.items()} for fakes in (repelled, pulled)
+        )
+        train, approximate = partial(train, epochs=1, batch_size=32), approximate and once(approximate)
         unlearners = {role: {"method": once(given["method"])} for role, given in unlearners.items()}
     materials = Materials(Path(cache), pools, network, train, device)
     plan = Plan(materials, seed, tuple(checkpoints))
     made = [*plan.trained(retrains, copies, weights)]
     by_name = {recipe.name: recipe for recipe in made}
     reference, tune = by_name["reference"], by_name["retrain_tune"]
-    if approximate:
+    if approximate and label is not None:
         made += [
             plan.recipe("approximate", number, recipes.unlearn, (reference,), {"method": approximate}, plan.checkpoints)
             for number in range(retrains)
         ]
     for role, unlearner in unlearners.items():
         made += [plan.recipe(role, n, recipes.unlearn, (reference, tune), unlearner) for n in range(copies)]
-    made += plan.controls(by_name, copies, fakes, label)
+    made += plan.controls(by_name, copies, repelled, pulled, label)
     return {model.name: model for recipe in made for model in _zoo_models(recipe)}
 
 
@@ -143,24 +149,30 @@ class Plan:
             yield self.recipe("rollback", number, recipes.train, (base,), half)
 
     def controls(
-        self, made: Mapping[str, Recipe], copies: int, fakes: Mapping[str, Any], label: int | None
+        self,
+        made: Mapping[str, Recipe],
+        copies: int,
+        repelled: Mapping[str, Any],
+        pulled: Mapping[str, Any],
+        label: int | None,
     ) -> list[Recipe]:
         """Models that only seem to have forgotten, and those that take encoder and head apart."""
         reference, tune = made["reference"], made["retrain_tune"]
         without = {"forgetting": True}
         found = []
         for number in range(copies):
-            found += [
-                self.recipe("logit_shift", number, recipes.logit_shift, (reference,)),
-                self.recipe("fake_repel", number, recipes.fake_repel, (reference,), fakes),
-                self.recipe("fake_pull", number, recipes.fake_pull, (reference, tune), fakes),
-            ]
+            found.append(self.recipe("logit_shift", number, recipes.logit_shift, (reference,)))
+            for role, settings in repelled.items():
+                found.append(self.recipe(role, number, recipes.fake_repel, (reference,), settings))
+            for role, settings in pulled.items():
+                found.append(self.recipe(role, number, recipes.fake_pull, (reference, tune), settings))
         if label is None:
             return found
         found.append(self.recipe("head_zeroed", None, recipes.head_zeroed, (reference,)))
         found.append(self.recipe("head_suppressed", None, recipes.head_suppressed, (reference,)))
         for number in range(copies):
             found.append(self.recipe("head_retrained", number, recipes.head_retrained, (reference,), without))
+            found.append(self.recipe("head_distilled", number, recipes.head_distilled, (reference, tune)))
             saw, new = made[f"unrelated-{number}"], made[f"retrain-{number}"]
             found.append(self.recipe("swap_saw_without", number, recipes.head_retrained, (saw,), without))
             found.append(self.recipe("swap_new_with", number, recipes.head_retrained, (new,)))
