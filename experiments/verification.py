@@ -1,4 +1,4 @@
-"""Sections and pictures of pages on unlearning: who is believed, the paper's order and what explains it, two sources."""
+"""Sections and pictures of pages on unlearning: who is believed, the paper's order and its causes, two sources."""
 
 from itertools import product
 from pathlib import Path
@@ -82,8 +82,8 @@ def held_out(found: list[Run], records: Path) -> str:
             }
     return "\n".join(
         [
-            f"**Held-out zoos**: AUC against all that has not truly forgotten, on zoo {development}, where the settings "
-            "of exploratory variants were chosen, and on the other zoos, where nothing was.",
+            f"**Held-out zoos**: AUC against all that has not truly forgotten, on zoo {development}, where settings of "
+            "exploratory variants were chosen, and on the other zoos, where nothing was.",
             "",
             pd.DataFrame.from_dict(rows, orient="index").to_markdown(disable_numparse=True),
         ]

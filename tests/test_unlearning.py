@@ -291,7 +291,13 @@ def test_a_reference_from_elsewhere_is_taken_as_it_is_and_must_know_the_classes(
 
 
 def test_a_dry_run_needs_no_data_and_scores(command):
-    settings = ["testbed=unlearning", "testbed/zoo=unlearning_cifar100", "dry_run=true", "method=forget_accuracy"]
+    settings = [
+        "testbed=unlearning",
+        "testbed/zoo=unlearning_cifar100",
+        "dry_run=true",
+        "method=forget_accuracy",
+        "testbed.zoo.network.depth=8",
+    ]
     done = command(str(ROOT / "run.py"), *settings)
     assert done.returncode == 0, done.stderr
     assert "auc/retrains/all" in done.stdout

@@ -31,10 +31,10 @@ def forgotten_cifar(
 ) -> Pools:
     """CIFAR-10 or CIFAR-100 as published: 50,000 photographs to train on, 10,000 that nobody trains on.
 
-    A dry run takes 64 random images of the same shape instead, half of them of the forgotten class.
+    A dry run takes 80 random images of the same shape instead, a quarter of them of the forgotten class.
     """
     if dry_run:
-        parts = (_noise(64, classes, label) for _ in range(2))
+        parts = (_noise(80, classes, label) for _ in range(2))
         return split(*parts, classes=classes, label=label, share=share)
     parts = (cifar(part, root=root, classes=classes, download=download) for part in ("train", "test"))
     return split(*parts, classes=classes, label=label, share=share, seed=seed)
@@ -74,5 +74,5 @@ def _noise(size: int, classes: int, label: int | None) -> Samples:
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(classes, (size,), generator=generator)
     if label is not None:
-        labels[::2] = label
+        labels[::4] = label
     return Samples(torch.rand(size, 3, 32, 32, generator=generator), labels)

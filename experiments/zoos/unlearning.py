@@ -83,8 +83,11 @@ def unlearning(
         repelled, pulled = (
             {role: {**given, "epochs": 1} for role, given in fakes.items()} for fakes in (repelled, pulled)
         )
-        train, approximate = partial(train, epochs=1, batch_size=32), approximate and once(approximate)
-        unlearners = {role: {"method": once(given["method"])} for role, given in unlearners.items()}
+        train, approximate = partial(train, epochs=1, batch_size=40), approximate and once(approximate)
+        unlearners = {
+            role: {"method": once(given["method"]), "grid": [_without_epochs(given.get("grid", [{}])[0])]}
+            for role, given in unlearners.items()
+        }
     materials = Materials(Path(cache), pools, network, train, device)
     plan = Plan(materials, seed, tuple(checkpoints))
     made = [*plan.trained(retrains, copies, weights)]
@@ -104,6 +107,10 @@ def unlearning(
 def once(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """The same function with a single epoch, if it has any."""
     return partial(function, epochs=1) if "epochs" in signature(function).parameters else function
+
+
+def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "epochs"}
 
 
 class Plan:
