@@ -50,6 +50,9 @@ def ranked_samples(
     seen = sorted({*far, *near} & testbed.tested_roles)
     if seen and not leak:
         raise ValueError(f"roles {seen} are scored by this testbed and cannot select its reference points")
+    for roles in filter(None, (far, near)):
+        if not set(roles) & set(_roles(testbed)):
+            raise ValueError(f"no model of the zoo has a role in {roles}; the roles are {', '.join(_roles(testbed))}")
     pool = testbed.samples
     count = len(pool.inputs) if candidates is None else candidates
     if not 1 <= testbed.budget <= count <= len(pool.inputs):
@@ -81,8 +84,6 @@ def _gaps(
 
     def mean_distance(roles: list[str]) -> Tensor:
         models = [model for model in testbed.zoo.values() if model.role in roles]
-        if not models:
-            raise ValueError(f"no model of the zoo has a role in {roles}; the roles are {_roles(testbed)}")
         return torch.stack([distance(field, represent(model.load(), paths)) for model in models]).mean(0)
 
     gap = mean_distance(far) - (mean_distance(near) if near else 0)
