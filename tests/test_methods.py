@@ -40,6 +40,7 @@ ON_POOLS = [
     "relearn_time",
     "retain_accuracy",
     "test_accuracy",
+    "ulira",
 ]
 """Verifiers of unlearning that ask about whole pools of images instead of a budget."""
 REFUSED = {
@@ -60,6 +61,7 @@ REFUSED = {
     ("modelgif_centred", "task_relatedness"): NEEDS_LABELS,
     ("modelgif_odds", "task_relatedness"): NEEDS_LABELS,
     ("modelgif_euclidean", "task_relatedness"): NEEDS_LABELS,
+    ("ulira", "unlearning"): "needs two shadow models",
     ("lrp", "unlearning"): "no rule for SiLU",
     ("akh", "unlearning"): NEEDS_A_VICTIM,
     ("modelgif_low_margin", "unlearning"): NEEDS_A_VICTIM,

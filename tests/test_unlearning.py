@@ -274,6 +274,14 @@ def test_of_a_grid_the_model_with_the_least_average_gap_is_taken(small):
     assert gap(candidates[0]) != gap(candidates[1])
 
 
+def test_shadows_start_from_other_references_and_are_never_scored(small):
+    zoo = small(shadows=2)
+    shadows = [model.prepare.args[0] for model in zoo.values() if model.role == "shadow"]
+    assert [recipe.name for recipe in shadows] == ["shadow_finetune-0", "shadow_finetune-1"]
+    assert {recipe.parents[0].role for recipe in shadows} == {"unrelated_calibrate"}
+    assert "shadow" in SEEN
+
+
 def test_a_share_is_forgotten_without_controls_of_one_class(small):
     roles = {model.role for model in small(label=None, share=0.1).values()}
     assert "logit_shift" in roles

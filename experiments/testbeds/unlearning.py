@@ -18,7 +18,7 @@ from experiments.statistics import Estimate, auc, prediction_bound, spearman, tp
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
-SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "rollback_reference"})
+SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "rollback_reference", "shadow"})
 """Roles that a verifier may look at; none of them is scored."""
 HIDDEN = frozenset({"retrain_tune"})
 """Roles that neither test nor calibrate."""

@@ -3,7 +3,7 @@
 Roles, in the order of what a verifier may do with them:
 
 - `reference` knows everything; every suspect is compared with it. `rollback_reference` is another one, for `rollback`.
-- `retrain_calibrate`, `unrelated_calibrate`: a verifier may look at them; they are never scored.
+- `retrain_calibrate`, `unrelated_calibrate`, `shadow`: a verifier may look at them; they are never scored.
 - `retrain_tune` chooses the settings of unlearning methods, and is what cheats imitate; never shown to a verifier.
 - Truly forgotten: `retrain` (fresh weights, without the forgotten images), `retrain_same_start` (from the reference's
   initial weights), `rollback` (a model that never saw those images, trained on without them; its reference is the same
@@ -16,6 +16,7 @@ Roles, in the order of what a verifier may do with them:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -46,6 +47,7 @@ def unlearning(
     retrains: int = 5,
     copies: int = 2,
     checkpoints: Sequence[int] = (),
+    shadows: int = 0,
     weights: Callable[[], nn.Module] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -67,6 +69,7 @@ def unlearning(
         retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
         copies: models of every other kind.
         checkpoints: after which epochs the weights of retrained, unrelated and approximate models are kept.
+        shadows: models of every unlearning method that start from other references and are never scored, for U-LiRA.
         weights: loads a reference from elsewhere; by default it is trained here.
         seed: draws all other seeds, for another zoo of the same make.
         device: trains the models.
@@ -100,6 +103,11 @@ def unlearning(
         ]
     for role, unlearner in unlearners.items():
         made += [plan.recipe(role, n, recipes.unlearn, (reference, tune), unlearner) for n in range(copies)]
+        others = [by_name[f"unrelated_calibrate-{number % copies}"] for number in range(shadows)]
+        made += [
+            replace(plan.recipe(f"shadow_{role}", n, recipes.unlearn, (other, tune), unlearner), role="shadow")
+            for n, other in enumerate(others)
+        ]
     made += plan.controls(by_name, copies, repelled, pulled, label)
     return {model.name: model for recipe in made for model in _zoo_models(recipe)}
 
