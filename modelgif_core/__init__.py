@@ -2,17 +2,22 @@
 
 from modelgif_core.distance import cosine, euclidean, frechet, standardised_cosine
 from modelgif_core.field import Field, Paths, dead_paths, extract_field
+from modelgif_core.sketch import Embedding, embed, sketch_distance, sketch_distances
 from modelgif_core.view import colour_mean, flat
 
 __all__ = [
+    "Embedding",
     "Field",
     "Paths",
     "colour_mean",
     "cosine",
     "dead_paths",
+    "embed",
     "euclidean",
     "extract_field",
     "flat",
     "frechet",
+    "sketch_distance",
+    "sketch_distances",
     "standardised_cosine",
 ]

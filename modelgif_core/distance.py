@@ -28,7 +28,7 @@ def cosine(a: Field, b: Field) -> PerPath:
     """
     _same_shape(a, b)
     # Half the squared distance of unit vectors equals 1 - cosine, but is exactly 0 on itself and never negative.
-    distances = (_unit(a) - _unit(b)).square().sum(2) / 2
+    distances = (unit(a) - unit(b)).square().sum(2) / 2
     distances[_zero(a) | _zero(b)] = torch.nan
     return distances.nanmean(1)
 
@@ -50,7 +50,7 @@ def euclidean(a: Field, b: Field) -> PerPath:
 
 def cosine_matrix(a: Field, b: Field) -> Float[Tensor, "paths steps steps"]:
     """One minus the cosine between every step of `a` and every step of `b`: 0 to 2; 1 if one of the two vanishes."""
-    squared = torch.cdist(_unit(a), _unit(b), compute_mode="donot_use_mm_for_euclid_dist").square()
+    squared = torch.cdist(unit(a), unit(b), compute_mode="donot_use_mm_for_euclid_dist").square()
     return (squared / 2).masked_fill(_zero(a)[:, :, None] ^ _zero(b)[:, None], 1)
 
 
@@ -86,7 +86,8 @@ def _centred(field: Field) -> Field:
     return centred.where(centred.abs().amax(2, keepdim=True) > rounding, 0)
 
 
-def _unit(field: Field) -> Field:
+def unit(field: Field) -> Field:
+    """The field with every curve point scaled to length 1; where it vanishes it stays zero."""
     # Dividing by the largest entry first keeps tiny gradients from underflowing when squared.
     scaled = field / field.abs().amax(2, keepdim=True).clamp_min(torch.finfo(field.dtype).tiny)
     return scaled / scaled.norm(dim=2, keepdim=True).clamp_min(torch.finfo(field.dtype).tiny)
