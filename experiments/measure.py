@@ -70,7 +70,7 @@ def measure(
                 if last_use[name] == turn:
                     del held[name]
             progress(position * len(pairs) + turn + 1, len(chunks) * len(pairs))
-        _return_freed_memory()
+        return_freed_memory()
     table = pd.DataFrame([torch.cat(columns[pair]).tolist() for pair in pairs], index=_index(pairs))
     _refuse_infinite(table)
     models = len({name for pair in pairs for name in pair})
@@ -90,7 +90,7 @@ def _peak_memory() -> float:
     return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
 
 
-def _return_freed_memory() -> None:
+def return_freed_memory() -> None:
     """Give back to the system what glibc keeps of freed fields, which would else grow with every chunk."""
     with suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -164,7 +164,7 @@ def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, labe
     axes.axvline(chance, color="grey", linestyle=":", linewidth=1)
     axes.set_yticks(range(len(order)), labels=order)
     axes.set_xlabel(label)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(groups), fontsize="small")
     return _plain(figure)
 
 

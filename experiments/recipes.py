@@ -90,7 +90,8 @@ def described(part: Any) -> Any:
     if isinstance(part, partial):
         return [described(part.func), described(part.keywords)]
     if isinstance(part, Mapping):
-        return {key: described(value) for key, value in part.items() if key not in LOCATIONS}
+        named = {key: Path(value).name if key == "file" else value for key, value in part.items()}
+        return {key: described(value) for key, value in named.items() if key not in LOCATIONS}
     if isinstance(part, list | tuple):
         return [described(value) for value in part]
     return f"{part.__module__}.{part.__qualname__}" if callable(part) else part

@@ -73,7 +73,7 @@ def save(
     record = {
         "metrics": report.metrics,
         "config": {**identity(config), "name": config["name"]},
-        "commit": _commit(),
+        "commit": commit(),
         "device": _device(config["device"]),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "seconds": round(seconds, 2),
@@ -88,7 +88,8 @@ def _without_locations(part: Any) -> Any:
     return [_without_locations(value) for value in part] if isinstance(part, list) else part
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The checked-out commit, and whether files differ from it."""
     root = Path(__file__).parent
 
     def git(*words: str) -> str:

@@ -44,7 +44,7 @@ def separation(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float
 
 def verdict_map(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
     """What each suspect still gets right of the forgotten images against its distance from the reference."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     means = suspects.groupby("role")[["accuracy", "reference"]].mean()
     for kind, colour in COLOURS.items():
@@ -59,14 +59,30 @@ def verdict_map(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
                 linewidths=0,
                 label=WORDS[kind],
             )
-    for role, (accuracy, distance) in means.iterrows():
-        if np.isfinite(distance):
-            label = str(role).replace("_", " ")
-            axes.annotate(label, (accuracy, distance), fontsize="x-small", xytext=(4, 3), textcoords="offset points")
+    for role, accuracy, distance, height in _labelled(means.dropna()):
+        axes.annotate(
+            role.replace("_", " "),
+            (accuracy, distance),
+            xytext=(accuracy + 0.04, height),
+            fontsize="x-small",
+            color=COLOURS[kinds[role]],
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "lightgrey", "linewidth": 0.6, "shrinkA": 0},
+        )
     axes.set_xlabel("accuracy on unseen images of what was to be forgotten")
     axes.set_ylabel("distance from the reference")
     axes.legend(fontsize="small")
     return _plain(figure)
+
+
+def _labelled(means: pd.DataFrame) -> list[tuple[str, float, float, float]]:
+    """Role, accuracy, distance and the height of its label, so that labels of near points stand above each other."""
+    gap = 0.035 * max(np.ptp(means["reference"]), 1e-9)
+    found: list[tuple[str, float, float, float]] = []
+    for role, (accuracy, distance) in means.sort_values("reference").iterrows():
+        near = [height for _, x, _, height in found if abs(x - accuracy) < 0.25]
+        found.append((str(role), accuracy, distance, max([distance, *(height + gap for height in near)])))
+    return found
 
 
 def curves(measured: Curves, reference: pd.DataFrame) -> Figure:

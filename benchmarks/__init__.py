@@ -1,0 +1,1 @@
+"""How fast, how large: measurements of this machine, not tests."""

@@ -1,0 +1,84 @@
+"""What every benchmark shares: the machine's name, peak memory of a piece of work, and the files that results go to."""
+
+import json
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+import torch
+
+from experiments.measure import return_freed_memory
+from experiments.record import commit
+from experiments.store import write
+
+FOLDER = Path("results/benchmarks")
+
+
+def machine() -> dict[str, Any]:
+    """What a number of seconds belongs to: processor, threads, versions, commit."""
+    return {
+        "processor": _processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit(),
+    }
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What the work returns, and its seconds."""
+    began = perf_counter()
+    return work(), perf_counter() - began
+
+
+def peak_memory(work: Callable[[], Any]) -> float:
+    """The most memory (GB) that this process holds during the work; since it started where Linux's reset is missing."""
+    reset = Path("/proc/self/clear_refs")
+    if reset.exists():
+        reset.write_text("5")
+    work()
+    status = Path("/proc/self/status")
+    if reset.exists() and status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1e6
+    return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+def memory_growth(work: Callable[[], Any]) -> float:
+    """How far memory (GB) rises during the work, above what the process holds before."""
+    return_freed_memory()
+    before = peak_memory(lambda: None)
+    return peak_memory(work) - before
+
+
+def save(name: str, title: str, explanation: str, tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> str:
+    """Write results/benchmarks/<name>.json and .md; returns the page."""
+    where = machine()
+    content = {
+        "machine": where,
+        "settings": settings,
+        "tables": {heading: table.reset_index().to_dict("records") for heading, table in tables.items()},
+    }
+    lines = [f"# {title}", "", explanation, ""]
+    for heading, table in tables.items():
+        lines += [f"**{heading}**", "", table.to_markdown(floatfmt=".3g"), ""]
+    lines.append(
+        f"{where['processor']}, {where['threads']} thread, torch {where['torch']}, commit {where['commit'][:12]}. "
+        f"Made by `python -m benchmarks.{name}`."
+    )
+    page = "\n".join(lines) + "\n"
+    write(FOLDER / f"{name}.json", json.dumps(content, indent=1, default=float).encode())
+    write(FOLDER / f"{name}.md", page.encode())
+    return page
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    names = [line for line in file.read_text().splitlines() if line.startswith("model name")] if file.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or "unknown processor"
