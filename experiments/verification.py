@@ -105,7 +105,7 @@ def two_sources(found: list[Run], records: Path) -> str:
     others = sorted({config["seed"] for config, job in found if job} - {development})
     if not pairs or not others:
         return "**Two sources**: not run."
-    best = sorted(pairs, key=lambda pair: -pairs[pair])[:3]
+    best = sorted(pairs, key=lambda pair: -pairs[pair])[:6]
     rows = {}
     for first, second in best:
         rows[f"{first} and {second}"] = {
@@ -116,7 +116,7 @@ def two_sources(found: list[Run], records: Path) -> str:
         }
     return "\n".join(
         [
-            f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the three "
+            f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the six "
             "best on the first zoo (AUC against all that has not truly forgotten, the larger of the two distances from "
             f"the retrained models in units of their spread), judged on the {len(others)} other zoos.",
             "",
