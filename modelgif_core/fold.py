@@ -28,7 +28,7 @@ def folded(model: nn.Module, example: Tensor) -> nn.Module:
         if not pairs:
             return model
         for layer, norm in pairs.items():
-            _fold(frozen, *(frozen.get_submodule(name) for name in (layer, norm)), norm)
+            _fold(frozen, layer, norm)
         found = frozen.forward(example.clone())
     close = torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
     return frozen if close else model
@@ -64,7 +64,8 @@ def _pairs(model: nn.Module, example: Tensor) -> dict[str, str]:
     }
 
 
-def _fold(model: nn.Module, layer: nn.Module, norm: nn.Module, name: str) -> None:
+def _fold(model: nn.Module, before: str, name: str) -> None:
+    layer, norm = model.get_submodule(before), model.get_submodule(name)
     fuse = fuse_linear_bn_weights if isinstance(layer, nn.Linear) else fuse_conv_bn_weights
     statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     layer.weight, layer.bias = fuse(layer.weight, layer.bias, *statistics)  # pyright: ignore[reportArgumentType]
