@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import nn
 
-from experiments import recipes
+from experiments import makers, recipes
 from experiments.forgetting import Pools
 from experiments.interfaces import Zoo, ZooModel
 from experiments.recipes import Materials, Recipe
@@ -98,14 +98,14 @@ def unlearning(
     reference, tune = by_name["reference"], by_name["retrain_tune"]
     if approximate and label is not None:
         made += [
-            plan.recipe("approximate", number, recipes.unlearn, (reference,), {"method": approximate}, plan.checkpoints)
+            plan.recipe("approximate", number, makers.unlearn, (reference,), {"method": approximate}, plan.checkpoints)
             for number in range(retrains)
         ]
     for role, unlearner in unlearners.items():
-        made += [plan.recipe(role, n, recipes.unlearn, (reference, tune), unlearner) for n in range(copies)]
+        made += [plan.recipe(role, n, makers.unlearn, (reference, tune), unlearner) for n in range(copies)]
         others = [by_name[f"unrelated_calibrate-{number % copies}"] for number in range(shadows)]
         made += [
-            replace(plan.recipe(f"shadow_{role}", n, recipes.unlearn, (other, tune), unlearner), role="shadow")
+            replace(plan.recipe(f"shadow_{role}", n, makers.unlearn, (other, tune), unlearner), role="shadow")
             for n, other in enumerate(others)
         ]
     made += plan.controls(by_name, copies, repelled, pulled, label)
@@ -144,24 +144,24 @@ class Plan:
         """All models that are trained from fresh weights, and what rolls back."""
         without, half = {"forgetting": True}, {"forgetting": True, "share": 0.5}
         if weights:
-            reference = self.recipe("reference", None, recipes.published, settings={"load": weights})
+            reference = self.recipe("reference", None, makers.published, settings={"load": weights})
         else:
-            reference = self.recipe("reference", None, recipes.train)
+            reference = self.recipe("reference", None, makers.train)
         yield reference
-        yield self.recipe("retrain_tune", None, recipes.train, settings=without)
+        yield self.recipe("retrain_tune", None, makers.train, settings=without)
         for number in range(retrains):
-            yield self.recipe("unrelated", number, recipes.train, checkpoints=self.checkpoints)
-            yield self.recipe("retrain", number, recipes.train, (), without, self.checkpoints)
-            yield self.recipe("retrain_calibrate", number, recipes.train, settings=without)
+            yield self.recipe("unrelated", number, makers.train, checkpoints=self.checkpoints)
+            yield self.recipe("retrain", number, makers.train, (), without, self.checkpoints)
+            yield self.recipe("retrain_calibrate", number, makers.train, settings=without)
         for number in range(copies):
-            yield self.recipe("unrelated_calibrate", number, recipes.train)
+            yield self.recipe("unrelated_calibrate", number, makers.train)
             if not weights:
                 start = without | {"start": reference.own_seed()}
-                yield self.recipe("retrain_same_start", number, recipes.train, settings=start)
-        base = self.recipe("rollback_base", None, recipes.train, settings=half)
-        yield self.recipe("rollback_reference", None, recipes.train, (base,), {"share": 0.5})
+                yield self.recipe("retrain_same_start", number, makers.train, settings=start)
+        base = self.recipe("rollback_base", None, makers.train, settings=half)
+        yield self.recipe("rollback_reference", None, makers.train, (base,), {"share": 0.5})
         for number in range(copies):
-            yield self.recipe("rollback", number, recipes.train, (base,), half)
+            yield self.recipe("rollback", number, makers.train, (base,), half)
 
     def controls(
         self,
@@ -176,21 +176,21 @@ class Plan:
         without = {"forgetting": True}
         found = []
         for number in range(copies):
-            found.append(self.recipe("logit_shift", number, recipes.logit_shift, (reference,)))
+            found.append(self.recipe("logit_shift", number, makers.logit_shift, (reference,)))
             for role, settings in repelled.items():
-                found.append(self.recipe(role, number, recipes.fake_repel, (reference,), settings))
+                found.append(self.recipe(role, number, makers.fake_repel, (reference,), settings))
             for role, settings in pulled.items():
-                found.append(self.recipe(role, number, recipes.fake_pull, (reference, tune), settings))
+                found.append(self.recipe(role, number, makers.fake_pull, (reference, tune), settings))
         if label is None:
             return found
-        found.append(self.recipe("head_zeroed", None, recipes.head_zeroed, (reference,)))
-        found.append(self.recipe("head_suppressed", None, recipes.head_suppressed, (reference,)))
+        found.append(self.recipe("head_zeroed", None, makers.head_zeroed, (reference,)))
+        found.append(self.recipe("head_suppressed", None, makers.head_suppressed, (reference,)))
         for number in range(copies):
-            found.append(self.recipe("head_retrained", number, recipes.head_retrained, (reference,), without))
-            found.append(self.recipe("head_distilled", number, recipes.head_distilled, (reference, tune)))
+            found.append(self.recipe("head_retrained", number, makers.head_retrained, (reference,), without))
+            found.append(self.recipe("head_distilled", number, makers.head_distilled, (reference, tune)))
             saw, new = made[f"unrelated-{number}"], made[f"retrain-{number}"]
-            found.append(self.recipe("swap_saw_without", number, recipes.head_retrained, (saw,), without))
-            found.append(self.recipe("swap_new_with", number, recipes.head_retrained, (new,)))
+            found.append(self.recipe("swap_saw_without", number, makers.head_retrained, (saw,), without))
+            found.append(self.recipe("swap_new_with", number, makers.head_retrained, (new,)))
         return found
 
 
