@@ -70,7 +70,7 @@ def save(name: str, title: str, explanation: str, tables: dict[str, pd.DataFrame
         lines += [f"**{heading}**", "", table.to_markdown(floatfmt=".3g"), ""]
     lines.append(
         f"{where['processor']}, {where['threads']} thread, torch {where['torch']}, commit {where['commit'][:12]}. "
-        f"Made by `python -m benchmarks.{name}`."
+        f"Made by `python -m benchmarks.{name.partition('_')[0]}`."
     )
     page = "\n".join(lines) + "\n"
     write(FOLDER / f"{name}.json", json.dumps(content, indent=1, default=float).encode())

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from multiprocessing import get_all_start_methods, get_context
 from statistics import median
@@ -21,13 +21,13 @@ from torch import nn
 
 from benchmarks.report import memory_growth, save, timed
 from experiments import queries
-from experiments.interfaces import Method, Pair, Report, Samples, Zoo, ZooModel
+from experiments.interfaces import Method, Pair, Report, Samples, Testbed, Zoo, ZooModel
 from experiments.measure import measure
 from modelgif_core import Paths, cosine, embed, extract_field, sketch_distances
 from modelgif_core.readout import Readout, predicted_class
 from modelgif_core.view import View, flat
 
-FACTORS = (1, 2, 4, 8)
+FACTORS, QUICK_FACTORS = (1, 2, 4, 8), (1, 8)
 CHUNK = 32
 
 
@@ -43,6 +43,8 @@ class Size:
 
 FULL = Size(models=4, references=32, steps=16, pixels=400)
 QUICK = Size(models=2, references=4, steps=4, pixels=64)
+WARM_UP = Size(models=2, references=32, steps=16, pixels=64)
+"""Small, but a whole batch on a folded network: what libraries load at first use belongs to no size."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ def network(seed: int) -> nn.Module:
     """A convolutional network with BatchNorm for grey images of any size; random weights, ten classes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        first = [nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
-        second = [nn.Conv2d(16, 32, 3, 2, padding=1), nn.BatchNorm2d(32), nn.ReLU()]
-        return nn.Sequential(*first, *second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)).eval()
+        first = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
+        second = [nn.Conv2d(8, 16, 3, 2, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
+        return nn.Sequential(*first, *second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)).eval()
 
 
 def testbed(size: Size) -> AllPairs:
@@ -101,19 +103,20 @@ WAYS: dict[str, Callable[[AllPairs, int], None]] = {"all pairs": all_pairs, "emb
 def cost(way: str, size: Size, repeats: int) -> tuple[float, float]:
     """Median seconds, and the most memory (GB) above what the process holds before; for a fresh process."""
     torch.set_num_threads(1)
-    # What libraries load at first use belongs to no size.
-    WAYS[way](testbed(replace(size, models=2, references=1, steps=1)), 1)
+    WAYS[way](testbed(WARM_UP), WARM_UP.steps)
     work = partial(WAYS[way], testbed(size), size.steps)
-    memory = memory_growth(work)
-    return median(timed(work)[1] for _ in range(repeats)), memory
+    seconds: list[float] = []
+    memory = max(memory_growth(lambda: seconds.append(timed(work)[1])) for _ in range(repeats))
+    return median(seconds), memory
 
 
+@cache
 def alone(way: str, size: Size, repeats: int) -> tuple[float, float]:
-    """The cost, measured in a new process."""
+    """The cost, measured in a new process; once for what all axes start from."""
     # A fork server imports torch once and does nothing else; what it forks is as empty as a spawned process.
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["benchmarks.scaling"])
+        context.set_forkserver_preload(["benchmarks.report", "experiments.queries"])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(cost, way, size, repeats).result()
 
@@ -127,10 +130,10 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def grow(axis: str, base: Size, repeats: int) -> pd.DataFrame:
+def grow(axis: str, base: Size, factors: Sequence[int], repeats: int) -> pd.DataFrame:
     """One axis: a row for each size; seconds and memory (GB) of both ways."""
     rows = {}
-    for factor in FACTORS:
+    for factor in factors:
         size = replace(base, **{axis: getattr(base, axis) * factor})
         found = {way: alone(way, size, repeats) for way in WAYS}
         rows[getattr(size, axis)] = {f"Seconds, {way}": seconds for way, (seconds, _) in found.items()} | {
@@ -156,8 +159,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes that say nothing, in seconds: does it run?")
     quick = parser.parse_args(arguments).quick
-    base, repeats = (QUICK, 1) if quick else (FULL, 3)
-    axes = {axis: grow(axis, base, repeats) for axis in asdict(base)}
+    base, factors, repeats = (QUICK, QUICK_FACTORS, 1) if quick else (FULL, FACTORS, 3)
+    axes = {axis: grow(axis, base, factors, repeats) for axis in asdict(base)}
     whole = pd.DataFrame.from_dict({axis.capitalize(): growth(table) for axis, table in axes.items()}, orient="index")
     explanation = (
         f"A generated zoo of small convolutional networks; 1x is {base.models} models, {base.references} references, "
@@ -167,12 +170,12 @@ def main(arguments: list[str]) -> int:
         "the square of the models, fields with their number."
     )
     tables = {"All axes": whole.rename_axis("Axis")} | {axis.capitalize(): table for axis, table in axes.items()}
-    settings = {"1x": asdict(base), "factors": FACTORS, "chunk": CHUNK, "repeats": repeats, "quick": quick}
+    settings = {"1x": asdict(base), "factors": factors, "chunk": CHUNK, "repeats": repeats, "quick": quick}
     print(save("scaling", "How cost grows", explanation, tables, settings))
     return 0
 
 
-def _paths(place: AllPairs) -> Paths:
+def _paths(place: Testbed) -> Paths:
     return queries.paths(place, choose=partial(queries.random_samples, seed=0), start=queries.mean_colour)
 
 
