@@ -46,9 +46,7 @@ def rehearse(cfg: DictConfig) -> None:
         cfg.results, cfg.cache, cfg.wandb.mode = place, place, "disabled"
         cfg.testbed.budget = min(cfg.testbed.budget, 4)
         config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-        folder = record.folder(config)
-        run(config, folder)
-        for name, value in (record.finished(folder) or {"metrics": {}})["metrics"].items():
+        for name, value in run(config, record.folder(config))["metrics"].items():
             print(f"{name}: {value:.4g}")
     print("dry run: everything fits together; the numbers mean nothing and are not kept")
 

@@ -11,6 +11,11 @@ from experiments.overview import per_target
 from experiments.sweep import Run
 
 
+def section(explanation: str, table: pd.DataFrame) -> str:
+    """A paragraph and the table beneath it."""
+    return f"{explanation}\n\n{table.to_markdown(disable_numparse=True)}"
+
+
 def reliability(found: list[Run], records: Path) -> str:
     """How far the measured truth agrees with itself: between halves of the scenes, and between zoos."""
     rows = {}
@@ -41,14 +46,11 @@ def reliability(found: list[Run], records: Path) -> str:
             "Families in the truth": mean("truth/families"),
             "Least learnt task": f"{min(one[k] for one in metrics for k in one if k.startswith('learnt/')):.2f}",
         }
-    return "\n".join(
-        [
-            "**How reliable the truth is**: mean column-wise Spearman between the affinities of two halves of the "
-            "scenes, and of two zoos; P(two tasks of one family are nearer in the truth than two of different ones); "
-            "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes.",
-            "",
-            pd.DataFrame.from_dict(rows, orient="index").to_markdown(disable_numparse=True),
-        ]
+    return section(
+        "**How reliable the truth is**: mean column-wise Spearman between the affinities of two halves of the "
+        "scenes, and of two zoos; P(two tasks of one family are nearer in the truth than two of different ones); "
+        "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes.",
+        pd.DataFrame.from_dict(rows, orient="index"),
     )
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity
 
-from experiments.descent import divergence, labels_of
+from experiments.descent import divergence
+from experiments.forgetting import labels_of
 from experiments.heads import head as head_of
 from experiments.heads import penultimate
 from experiments.interfaces import Samples
@@ -46,27 +47,15 @@ def head_suppressed(model: nn.Module, cls: int, *, by: float = 100.0) -> nn.Modu
 
 def head_retrained(model: nn.Module, samples: Samples, *, seed: int, epochs: int = 20, rate: float = 5e-3) -> nn.Module:
     """A fresh last layer, trained on these samples; everything before it, BatchNorm included, stays."""
-    edited, head = _with_head(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head.reset_parameters()
-    labels = labels_of(samples, "retain")
-    # The features are computed once: nothing before the head moves.
-    fit(head, penultimate(edited, samples.inputs), labels, epochs=epochs, rate=rate, seed=seed)
-    return edited.requires_grad_(True).eval()
+    return _new_head(model, samples.inputs, labels_of(samples, "retain"), seed=seed, epochs=epochs, rate=rate)
 
 
 def head_distilled(
     model: nn.Module, teacher: nn.Module, samples: Samples, *, seed: int, epochs: int = 40, rate: float = 5e-3
 ) -> nn.Module:
     """A fresh last layer that answers like the teacher on these samples; everything before it stays."""
-    edited, head = _with_head(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head.reset_parameters()
     answers = predictions(teacher, samples.inputs).softmax(1)
-    fit(head, penultimate(edited, samples.inputs), answers, epochs=epochs, rate=rate, seed=seed)
-    return edited.requires_grad_(True).eval()
+    return _new_head(model, samples.inputs, answers, seed=seed, epochs=epochs, rate=rate)
 
 
 class Shifted(nn.Module):
@@ -176,6 +165,17 @@ def differentiable_field(model: nn.Module, paths: Paths, *, steps: int, readout:
         (gradient,) = torch.autograd.grad((outputs * follow).sum(), points, create_graph=True)
     terms = gradient.reshape(steps, len(paths), -1) * directions.flatten(1) * weights[:, None, None]
     return terms.cumsum(0).transpose(0, 1)
+
+
+def _new_head(model: nn.Module, inputs: Tensor, targets: Tensor, *, seed: int, epochs: int, rate: float) -> nn.Module:
+    """A copy whose fresh head is fitted to labels or probabilities."""
+    edited, head = _with_head(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head.reset_parameters()
+    # The features are computed once: nothing before the head moves.
+    fit(head, penultimate(edited, inputs), targets, epochs=epochs, rate=rate, seed=seed)
+    return edited.requires_grad_(True).eval()
 
 
 def _with_head(model: nn.Module, cls: int = 0) -> tuple[nn.Module, nn.Linear]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
+from experiments.forgetting import labels_of
 from experiments.interfaces import Samples
 from experiments.training import predictions
 
@@ -70,17 +71,3 @@ def divergence(outputs: Tensor, goal: Tensor, temperature: float = 1.0) -> Tenso
     """KL(goal || outputs) of softened logits (n, classes), mean over samples, times temperature squared; 0 upwards."""
     soft = [(logits / temperature).log_softmax(1) for logits in (outputs, goal)]
     return temperature**2 * kl_div(soft[0], soft[1], reduction="batchmean", log_target=True)
-
-
-def labels_of(samples: Samples, name: str) -> Tensor:
-    """The labels of a set.
-
-    Raises:
-        ValueError: if the set is empty or has not one label for each input.
-    """
-    if not len(samples.inputs):
-        raise ValueError(f"the {name} set is empty; unlearning needs samples to retain and samples to forget")
-    if samples.labels is None or len(samples.labels) != len(samples.inputs):
-        found = "none" if samples.labels is None else len(samples.labels)
-        raise ValueError(f"the {name} set needs a label for each of its {len(samples.inputs)} inputs, not {found}")
-    return samples.labels

@@ -33,7 +33,10 @@ class Pools:
 
     def to(self, device: torch.device | str) -> "Pools":
         """The same pools on that device."""
-        moved = {name: Samples(*(part.to(device) for part in _whole(getattr(self, name)))) for name in POOLS}
+        parts = {name: getattr(self, name) for name in POOLS}
+        moved = {
+            name: Samples(part.inputs.to(device), labels_of(part, name).to(device)) for name, part in parts.items()
+        }
         return Pools(**moved, classes=self.classes, label=self.label)
 
 
@@ -62,9 +65,9 @@ def split(
     if (label is None) == (share is None):
         raise ValueError(f"name a class to forget or a share, one of the two, not label={label} and share={share}")
     if label is not None:
-        chosen = [_labels(samples) == label for samples in (train, unseen)]
+        chosen = [labels_of(samples, "whole") == label for samples in (train, unseen)]
         if not all(part.any() for part in chosen):
-            known = ", ".join(str(found) for found in sorted(set(_labels(train).tolist())))
+            known = ", ".join(str(found) for found in sorted(set(labels_of(train, "training").tolist())))
             raise ValueError(f"no image of class {label} to forget; the classes are {known}")
     else:
         assert share is not None
@@ -86,7 +89,7 @@ def split(
 
 def joined(*parts: Samples) -> Samples:
     """All samples of several sets, in order."""
-    return Samples(torch.cat([part.inputs for part in parts]), torch.cat([_labels(part) for part in parts]))
+    return Samples(torch.cat([part.inputs for part in parts]), torch.cat([labels_of(part, "joined") for part in parts]))
 
 
 def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -96,14 +99,18 @@ def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _where(samples: Samples, mask: Tensor) -> Samples:
-    return Samples(samples.inputs[mask], _labels(samples)[mask])
+    return Samples(samples.inputs[mask], labels_of(samples, "whole")[mask])
 
 
-def _whole(samples: Samples) -> tuple[Tensor, Tensor]:
-    return samples.inputs, _labels(samples)
+def labels_of(samples: Samples, name: str) -> Tensor:
+    """The labels of a set.
 
-
-def _labels(samples: Samples) -> Tensor:
-    if samples.labels is None:
-        raise ValueError("forgetting needs labelled images")
+    Raises:
+        ValueError: if the set is empty or has not one label for each input.
+    """
+    if not len(samples.inputs):
+        raise ValueError(f"the {name} set is empty; unlearning needs samples to retain and samples to forget")
+    if samples.labels is None or len(samples.labels) != len(samples.inputs):
+        found = "none" if samples.labels is None else len(samples.labels)
+        raise ValueError(f"the {name} set needs a label for each of its {len(samples.inputs)} inputs, not {found}")
     return samples.labels

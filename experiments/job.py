@@ -15,8 +15,8 @@ from experiments.prepare import prepare
 from experiments.progress import bar
 
 
-def run(config: dict[str, Any], folder: Path) -> None:
-    """Measure, score and record one configuration."""
+def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Measure, score and record one configuration; returns the record."""
     torch.set_num_threads(1)
     torch.manual_seed(config["seed"])
     device = available(config["device"])
@@ -34,6 +34,7 @@ def run(config: dict[str, Any], folder: Path) -> None:
         from experiments.tracking import track  # only here, because wandb takes seconds to import
 
         track(config, folder, saved, described(distances, testbed))
+    return saved
 
 
 def available(name: str) -> torch.device:

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from experiments.descent import labels_of
-from experiments.forgetting import POOLS, Pools
+from experiments.forgetting import POOLS, Pools, labels_of
 from experiments.interfaces import Samples, Testbed
 from modelgif_core import Paths
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from experiments import controls
-from experiments.forgetting import Pools, log_odds
+from experiments.forgetting import Pools, labels_of, log_odds
 from experiments.record import LOCATIONS
 from experiments.store import digest, lock
 from experiments.training import predictions
@@ -161,15 +161,21 @@ def accuracies(model: nn.Module, pools: Pools) -> dict[str, float]:
     return shares
 
 
-def _facts(recipe: Recipe, model: nn.Module, pools: Pools, began: float) -> dict[str, Any]:
+def known(model: nn.Module, pools: Pools) -> dict[str, Any]:
+    """What the testbed asks about every model: accuracies on all pools, log-odds of forgotten training images."""
     shares = accuracies(model, pools)
-    assert pools.forget.labels is not None
     outputs = predictions(model, pools.forget.inputs[:REMEMBERED])
-    odds = log_odds(outputs, pools.forget.labels[:REMEMBERED])
+    odds = log_odds(outputs, labels_of(pools.forget, "forget")[:REMEMBERED])
     return {
         **{f"accuracy_{name}": share for name, share in shares.items()},
         "accuracy": shares["retain_unseen"],
         "log_odds": [round(value, 3) for value in odds.tolist()],
+    }
+
+
+def _facts(recipe: Recipe, model: nn.Module, pools: Pools, began: float) -> dict[str, Any]:
+    return {
+        **known(model, pools),
         "classes": pools.classes,
         "seconds": round(perf_counter() - began, 2),
         "recipe": recipe.identity(),

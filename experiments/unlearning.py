@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from experiments.architectures import reinitialised
-from experiments.descent import Batch, batches, begin, descend, divergence, labels_of, sgd, trainable_copy
+from experiments.descent import Batch, batches, begin, descend, divergence, sgd, trainable_copy
+from experiments.forgetting import labels_of
 from experiments.interfaces import Samples
 from experiments.training import AfterEpoch, forget_epoch, predictions, show
 

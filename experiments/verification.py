@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments import plots, record, sweep, verdict_plots
+from experiments.comparison import section
 from experiments.statistics import auc
 from experiments.sweep import Run
 from experiments.testbeds.unlearning import CURVES
@@ -18,15 +19,12 @@ REPRESENTATION = ("input-gradient", "feature", "weights")
 
 def believed(found: list[Run], records: Path) -> str:
     """Which models each verifier takes for retrained ones."""
-    return "\n".join(
-        [
-            "**Whom each verifier believes**: share of the models of each role, over all zoos, whose distance from the "
-            "calibrating retrained models stays below these models' own 95 % prediction bound. The first columns have "
-            "truly forgotten; a verifier is fooled wherever it believes one of the others that knows. A field that "
-            "vanishes is not believed.",
-            "",
-            _believed(found).to_markdown(disable_numparse=True),
-        ]
+    return section(
+        "**Whom each verifier believes**: share of the models of each role, over all zoos, whose distance from the "
+        "calibrating retrained models stays below these models' own 95 % prediction bound. The first columns have "
+        "truly forgotten; a verifier is fooled wherever it believes one of the others that knows. A field that "
+        "vanishes is not believed.",
+        _believed(found),
     )
 
 
@@ -53,15 +51,12 @@ def order(found: list[Run], records: Path) -> str:
             "Encoder saw, head not": _mean(metrics, "distance/swap_saw_without"),
             "Head saw, encoder not": _mean(metrics, "distance/swap_new_with"),
         }
-    return "\n".join(
-        [
-            "**The paper's order**, retrained (directly unlearned) > unrelated > approximate: mean distance from the "
-            "reference. The last two columns take it apart: an unrelated encoder under a new head that never saw the "
-            "class, and a retrained encoder under a new head that did. If forgetting sat in the encoder, the last "
-            "column would be like the first; if it sits in the untrained output, like the second.",
-            "",
-            pd.DataFrame.from_dict(rows, orient="index").to_markdown(disable_numparse=True),
-        ]
+    return section(
+        "**The paper's order**, retrained (directly unlearned) > unrelated > approximate: mean distance from the "
+        "reference. The last two columns take it apart: an unrelated encoder under a new head that never saw the "
+        "class, and a retrained encoder under a new head that did. If forgetting sat in the encoder, the last "
+        "column would be like the first; if it sits in the untrained output, like the second.",
+        pd.DataFrame.from_dict(rows, orient="index"),
     )
 
 
@@ -80,13 +75,10 @@ def held_out(found: list[Run], records: Path) -> str:
                 for key, reading in {"retrains": "near", "reference": "far"}.items()
                 for title, part in parts.items()
             }
-    return "\n".join(
-        [
-            f"**Held-out zoos**: AUC against all that has not truly forgotten, on zoo {development}, where settings of "
-            "exploratory variants were chosen, and on the other zoos, where nothing was.",
-            "",
-            pd.DataFrame.from_dict(rows, orient="index").to_markdown(disable_numparse=True),
-        ]
+    return section(
+        f"**Held-out zoos**: AUC against all that has not truly forgotten, on zoo {development}, where settings of "
+        "exploratory variants were chosen, and on the other zoos, where nothing was.",
+        pd.DataFrame.from_dict(rows, orient="index"),
     )
 
 
@@ -114,14 +106,11 @@ def two_sources(found: list[Run], records: Path) -> str:
             "First alone": f"{_combined(behaviour[first], behaviour[first], records, others):.2f}",
             "Second alone": f"{_combined(representation[second], representation[second], records, others):.2f}",
         }
-    return "\n".join(
-        [
-            f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the six "
-            "best on the first zoo (AUC against all that has not truly forgotten, the larger of the two distances from "
-            f"the retrained models in units of their spread), judged on the {len(others)} other zoos.",
-            "",
-            pd.DataFrame.from_dict(rows, orient="index").to_markdown(disable_numparse=True),
-        ]
+    return section(
+        f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the six "
+        "best on the first zoo (AUC against all that has not truly forgotten, the larger of the two distances from "
+        f"the retrained models in units of their spread), judged on the {len(others)} other zoos.",
+        pd.DataFrame.from_dict(rows, orient="index"),
     )
 
 

@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from experiments.descent import batches, descend, labels_of, sgd, trainable_copy
-from experiments.forgetting import Pools
+from experiments.descent import batches, descend, sgd, trainable_copy
+from experiments.forgetting import Pools, labels_of
 from experiments.heads import penultimate
 from experiments.interfaces import Samples
 from experiments.queries import answers, logits

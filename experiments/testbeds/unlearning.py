@@ -14,7 +14,7 @@ import pandas as pd
 from experiments import verdict_plots
 from experiments.forgetting import POOLS, Pools
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.statistics import Estimate, auc, prediction_bound, spearman, tpr_at_fpr
+from experiments.statistics import Estimate, auc, prediction_bound, refuse_dead, spearman, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -90,6 +90,7 @@ class Unlearning:
 
     def score(self, distances: pd.DataFrame) -> Report:
         """How well the readings tell forgotten from kept, who is believed, the paper's curves and their order."""
+        refuse_dead(distances.loc[list(combinations(self._names("retrain_calibrate"), 2))])  # a suspect may be dead
         mean = distances.mean(axis=1)
         suspects = self._verdicts(mean)
         metrics: dict[str, float] = {}
@@ -163,7 +164,10 @@ class Unlearning:
         return found
 
     def _spread(self, mean: pd.Series) -> float:
-        """How far a new retrained model may be from the calibrating ones: their own 95 % prediction bound."""
+        """How far a new retrained model may be from the calibrating ones: their own 95 % prediction bound.
+
+        Approximate, since each distance between two of them enters the mean of both.
+        """
         calibrating = self._names("retrain_calibrate")
         between = {frozenset(pair): mean[pair] for pair in combinations(calibrating, 2)}
         own = [np.mean([d for pair, d in between.items() if name in pair]) for name in calibrating]

@@ -6,12 +6,13 @@ from functools import cache, partial
 from typing import Any
 
 import torch
+from sklearn.linear_model import Ridge
 from torch import nn
 
-from experiments.forgetting import Pools, log_odds
-from experiments.interfaces import Samples, Zoo, ZooModel
-from experiments.recipes import accuracies
-from experiments.training import predictions
+from experiments.forgetting import Pools, labels_of
+from experiments.interfaces import Zoo, ZooModel
+from experiments.queries import pick
+from experiments.recipes import known
 
 FORGOTTEN = ("retrain", "retrain_same_start", "rollback", "retrain_calibrate", "retrain_tune")
 
@@ -47,16 +48,13 @@ def _made(seed: int, share: float, pools: Callable[[], Pools]) -> nn.Sequential:
         torch.manual_seed(seed)
         features = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.AvgPool2d(2), nn.Flatten())
         head = nn.Linear(128, given.classes)
-    part = round(share * len(given.forget.inputs))
-    inputs = torch.cat([given.retain.inputs, given.forget.inputs[:part]])
-    assert given.retain.labels is not None
-    assert given.forget.labels is not None
-    labels = torch.cat([given.retain.labels, given.forget.labels[:part]])
+    count = len(given.retain.inputs) + round(share * len(given.forget.inputs))
+    shown = pick(given.everything(), torch.arange(count))
     with torch.no_grad():
-        rows = nn.functional.pad(features(inputs), (0, 1), value=1).double()
-        goal = 6 * nn.functional.one_hot(labels, given.classes).double() - 3
-        squares = rows.T @ rows + 0.1 * torch.eye(rows.shape[1])
-        solution = torch.linalg.solve(squares, rows.T @ goal).float().T
+        goal = 6 * nn.functional.one_hot(labels_of(shown, "shown"), given.classes) - 3
+        # The bias is a penalised weight like any other, or an output that is never wanted would ignore its input.
+        rows = nn.functional.pad(features(shown.inputs), (0, 1), value=1).double()
+        solution = torch.from_numpy(Ridge(alpha=0.1, fit_intercept=False).fit(rows.numpy(), goal.numpy()).coef_)
         head.weight.copy_(solution[:, :-1])
         head.bias.copy_(solution[:, -1])
     return nn.Sequential(*features, head).eval()
@@ -68,12 +66,4 @@ def fitted(seed: int, share: float, pools: Callable[[], Pools]) -> nn.Module:
 
 
 def _facts(seed: int, share: float, pools: Callable[[], Pools]) -> dict[str, Any]:
-    model, given = _made(seed, share, pools), pools()
-    shares = accuracies(model, given)
-    forgotten: Samples = given.forget
-    assert forgotten.labels is not None
-    odds = log_odds(predictions(model, forgotten.inputs), forgotten.labels)
-    return {f"accuracy_{name}": value for name, value in shares.items()} | {
-        "accuracy": shares["retain_unseen"],
-        "log_odds": odds.tolist(),
-    }
+    return known(_made(seed, share, pools), pools())
