@@ -81,6 +81,13 @@ def test_a_zeroed_head_is_dead_to_fields_and_the_measurement_goes_on(testbed, co
     assert dead.score(table).metrics["dead_models"] == 1
 
 
+def test_a_calibrating_model_without_a_field_is_refused_by_name(testbed):
+    table = oracle(testbed)
+    table.loc[[pair for pair in testbed.pairs() if "retrain_calibrate-1" in pair]] = np.nan
+    with pytest.raises(ValueError, match=r"no reference point is alive.*retrain_calibrate-1"):
+        testbed.score(table)
+
+
 def test_roles_that_calibrate_or_are_imitated_are_never_scored(testbed):
     assert not testbed.tested_roles & (SEEN | HIDDEN)
     scored = set(testbed.score(oracle(testbed)).matrices["suspects"]["role"])
