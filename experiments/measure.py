@@ -14,8 +14,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from experiments.interfaces import Method, Testbed
-from modelgif_core import Paths
+from experiments.interfaces import Method, Pair, Testbed, Zoo
+from modelgif_core import Paths, cosine, pairwise_cosine
+
+Represent = Callable[[str], Tensor]
+Tell = Callable[[float], None]
+HELD_AT_ONCE = 8
+"""Models that are shown whole chunks when all pairs are compared; of more, fewer paths are held, and as much memory."""
 
 
 @dataclass
@@ -43,7 +48,8 @@ def measure(
     """Distances with index (source, target) and a column per reference point, and what they cost.
 
     Paths stream in chunks, so that memory holds the fields of `chunk` paths, whatever the number of reference
-    points: of two models if one source is compared, of every model if all pairs are. NaN marks a dead reference.
+    points: of two models if one source is compared, of every model if many are. If all pairs are, cosine distances
+    are matrix products, and many models are shown fewer paths at a time. NaN marks a dead reference.
 
     Raises:
         ValueError: if the samples do not fit, or a distance is infinite.
@@ -54,32 +60,30 @@ def measure(
     queries = method.queries(_counted(testbed, selecting, device))
     selected = perf_counter()
     pairs = testbed.pairs()
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    zoo = _counted(testbed, measuring, device).zoo
+    compare = _one_by_one
+    if _products_will_do(method, queries, pairs):
+        compare, chunk = _by_products, max(1, min(chunk, HELD_AT_ONCE * chunk // len(names)))
     chunks = list(_chunks(queries, chunk))
     columns: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in pairs}
-    zoo = _counted(testbed, measuring, device).zoo
     for position, part in enumerate(chunks):
-        last_use = {name: turn for turn, pair in enumerate(pairs) for name in pair}
-        held: dict[str, Tensor] = {}
-        for turn, pair in enumerate(pairs):
-            for name in pair:
-                if name not in held:
-                    held[name] = _represent(method, zoo[name].load, part, name)
-            distances = method.distance(held[pair[0]], held[pair[1]])
-            columns[pair].append(torch.as_tensor(distances).detach().reshape(-1).double())
-            for name in set(pair):
-                if last_use[name] == turn:
-                    del held[name]
-            progress(position * len(pairs) + turn + 1, len(chunks) * len(pairs))
+
+        def tell(done: float, position: int = position) -> None:
+            progress((position + done) * len(pairs), len(chunks) * len(pairs))
+
+        represent = partial(_represent, method, zoo, part)
+        for pair, found in compare(represent, method.distance, pairs, tell):
+            columns[pair].append(torch.as_tensor(found).detach().reshape(-1).double())
         return_freed_memory()
     table = pd.DataFrame([torch.cat(columns[pair]).tolist() for pair in pairs], index=_index(pairs))
     _refuse_infinite(table)
-    models = len({name for pair in pairs for name in pair})
     return table, {
-        "cost/forward_per_model": measuring.forward / models,
-        "cost/gradient_per_model": measuring.gradient / models,
+        "cost/forward_per_model": measuring.forward / len(names),
+        "cost/gradient_per_model": measuring.gradient / len(names),
         "cost/forward_selection": selecting.forward,
         "cost/gradient_selection": selecting.gradient,
-        "cost/seconds_per_model": (perf_counter() - selected) / models,
+        "cost/seconds_per_model": (perf_counter() - selected) / len(names),
         "cost/seconds_selection": selected - began,
         "cost/peak_memory_gb": _peak_memory(),
     }
@@ -100,9 +104,47 @@ def _chunks(queries: Any, size: int) -> Iterator[Any]:
     return queries.split(size) if isinstance(queries, Paths) else iter([queries])
 
 
-def _represent(method: Method, load: Callable[[], nn.Module], queries: Any, name: str) -> Tensor:
+def _products_will_do(method: Method, queries: Any, pairs: list[Pair]) -> bool:
+    """Whether all pairs are measured, by a distance that comes from matrix products."""
+    every = len({name for pair in pairs for name in pair})
+    plain = isinstance(method.distance, partial) and method.distance.func is cosine and not method.distance.keywords
+    return (
+        (plain or method.distance is cosine)
+        and isinstance(queries, Paths)
+        and len(pairs) >= every * (every - 1) / 2 > 1
+    )
+
+
+def _by_products(represent: Represent, distance: Any, pairs: list[Pair], tell: Tell) -> Iterator[tuple[Pair, Tensor]]:
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+
+    def fields() -> Iterator[Tensor]:
+        for position, name in enumerate(names, start=1):
+            yield represent(name)
+            tell(position / len(names))
+
+    found = pairwise_cosine(fields(), len(names))
+    for source, target in pairs:
+        yield (source, target), found[names.index(source), names.index(target)]
+
+
+def _one_by_one(represent: Represent, distance: Any, pairs: list[Pair], tell: Tell) -> Iterator[tuple[Pair, Tensor]]:
+    last_use = {name: turn for turn, pair in enumerate(pairs) for name in pair}
+    held: dict[str, Tensor] = {}
+    for turn, pair in enumerate(pairs):
+        for name in pair:
+            if name not in held:
+                held[name] = represent(name)
+        yield pair, distance(held[pair[0]], held[pair[1]])
+        for name in set(pair):
+            if last_use[name] == turn:
+                del held[name]
+        tell((turn + 1) / len(pairs))
+
+
+def _represent(method: Method, zoo: Zoo, queries: Any, name: str) -> Tensor:
     try:
-        return method.represent(load(), queries).cpu()
+        return method.represent(zoo[name].load(), queries).cpu()
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -1,6 +1,6 @@
 """Gradient fields of models and distances between them; needs torch and numpy, nothing of the experiments."""
 
-from modelgif_core.distance import cosine, euclidean, frechet, standardised_cosine
+from modelgif_core.distance import cosine, euclidean, frechet, pairwise_cosine, standardised_cosine
 from modelgif_core.field import Field, Paths, dead_paths, extract_field
 from modelgif_core.sketch import Embedding, embed, sketch_distance, sketch_distances
 from modelgif_core.view import colour_mean, flat
@@ -17,6 +17,7 @@ __all__ = [
     "extract_field",
     "flat",
     "frechet",
+    "pairwise_cosine",
     "sketch_distance",
     "sketch_distances",
     "standardised_cosine",

@@ -4,7 +4,7 @@ NaN marks a path that says nothing because one of the fields vanishes on it (a d
 turns a result into the functional distance of Song et al. (2023, section 3); the number of NaN belongs beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,47 @@ def cosine(a: Field, b: Field) -> PerPath:
     distances = (unit(a) - unit(b)).square().sum(2) / 2
     distances[_zero(a) | _zero(b)] = torch.nan
     return distances.nanmean(1)
+
+
+def pairwise_cosine(fields: Iterable[Field], models: int) -> Float[Tensor, "models models paths"]:
+    """`cosine` between all models, by one matrix product a path: symmetric, equal to it up to rounding.
+
+    One minus a mean of cosines is one minus the inner product of two vectors: all curve points of a path, each scaled
+    to length 1. Fields are taken one at a time and held as such vectors, so that only one tensor is held.
+
+    Raises:
+        ValueError: if the fields are not as many as `models`, or not of one shape.
+
+    >>> one, other = torch.randn(2, 3, 5, 8)
+    >>> found = pairwise_cosine([one, other], 2)
+    >>> bool(torch.allclose(found[0, 1], cosine(one, other), atol=1e-6)), found[0, 0].tolist()
+    (True, [0.0, 0.0, 0.0])
+    """
+    held, alive = torch.empty(0), torch.empty(0)
+    count = 0
+    for field in fields:
+        if not count:
+            held = field.new_empty(len(field), models, field[0].numel())
+            alive = field.new_empty(len(field), models, field.shape[1])
+        if count == models or (len(field), field.shape[1], field[0].numel()) != (
+            len(held),
+            alive.shape[2],
+            held.shape[2],
+        ):
+            raise ValueError(f"field {count + 1} of {models} is {tuple(field.shape)}; all must share one shape")
+        held[:, count], alive[:, count] = unit(field).flatten(1), (~_zero(field)).to(field.dtype)
+        count += 1
+    if count < models:
+        raise ValueError(f"{count} fields are fewer than {models}")
+    products, both = held @ held.mT, alive @ alive.mT
+    squares, steps = products.diagonal(dim1=1, dim2=2), alive.sum(2)
+    # Half the squared distance, as in `cosine`; a step at which one of two fields vanishes adds 1/2 that means nothing.
+    half = (squares[:, :, None] + squares[:, None]) / 2 - products
+    lonely = (steps[:, :, None] + steps[:, None]) / 2 - both  # their number, halved
+    found = ((half - lonely).clamp(min=0) / both).masked_fill(both == 0, torch.nan)
+    own = found.diagonal(dim1=1, dim2=2)
+    own[~own.isnan()] = 0
+    return found.permute(1, 2, 0)
 
 
 def standardised_cosine(a: Field, b: Field) -> PerPath:

@@ -10,8 +10,10 @@ import torch
 from hydra.utils import instantiate
 
 from experiments import affinity, transfer
+from experiments.measure import measure
 from experiments.tasks import FAMILIES, TASKS
 from experiments.testbeds.task_relatedness import references
+from modelgif_core import cosine
 
 TOY = ["testbed=task_relatedness", "testbed/zoo=toy_tasks", "testbed/samples=toy", "testbed.budget=16"]
 
@@ -25,6 +27,16 @@ def distances(testbed, square):
     """One column of distances from a matrix."""
     index = pd.MultiIndex.from_tuples(testbed.pairs(), names=["source", "target"])
     return pd.DataFrame([[square.loc[pair]] for pair in testbed.pairs()], index=index)
+
+
+def test_all_pairs_by_matrix_products_are_the_pairs_one_by_one(testbed, config):
+    method = instantiate(config(*TOY, "method=modelgif", "method.represent.steps=3")["method"], _convert_="all")
+    slow = replace(method, distance=lambda one, other: cosine(one, other))
+    together, cost = measure(testbed, method, torch.device("cpu"), chunk=5)
+    one_by_one, same = measure(testbed, slow, torch.device("cpu"), chunk=5)
+    assert together.index.equals(one_by_one.index)
+    assert np.allclose(together, one_by_one, atol=1e-6, equal_nan=True)
+    assert cost["cost/gradient_per_model"] == same["cost/gradient_per_model"] == testbed.budget * 3
 
 
 def test_families_cover_the_seventeen_tasks_once():

@@ -1,6 +1,7 @@
 """Distances between fields hold what their docstrings promise."""
 
 from functools import partial
+from itertools import product
 
 import jaxtyping
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from torch.nn.functional import cosine_similarity
 
-from modelgif_core import cosine, euclidean, frechet, standardised_cosine
+from modelgif_core import cosine, euclidean, frechet, pairwise_cosine, standardised_cosine
 from modelgif_core.distance import cosine_matrix, euclidean_matrix
 
 few = settings(derandomize=True, deadline=None, max_examples=20)
@@ -258,3 +259,30 @@ def test_points_without_paths_and_steps_are_refused(distance):
 def test_a_curve_point_that_is_constant_over_its_dimensions_has_no_correlation():
     a, b = torch.full((1, 1, 6), 0.1), torch.randn(1, 1, 6)
     assert standardised_cosine(a, b).isnan().all()
+
+
+@few
+@given(seed=seeds, size=sizes)
+def test_all_pairs_by_matrix_products_are_the_pairs_one_by_one(seed, size):
+    found = fields(seed, size, count=4)
+    found[1][:, 0] = 0  # a step at which one of two vanishes is left out
+    found[2][0] = 0  # a dead path
+    together = pairwise_cosine(iter(found), 4)
+    for i, j in product(range(4), repeat=2):
+        assert close(together[i, j], cosine(found[i], found[j]))
+
+
+def test_a_twin_among_all_pairs_is_at_distance_zero():
+    one, other = fields(0, (3, 5, 400))
+    together = pairwise_cosine([one, other, one.clone()], 3)
+    assert together[0, 2].tolist() == [0, 0, 0]
+
+
+def test_all_pairs_need_as_many_fields_as_models_and_one_shape():
+    one, other = fields(0, (3, 5, 8))
+    with pytest.raises(ValueError, match="fewer than 3"):
+        pairwise_cosine([one, other], 3)
+    with pytest.raises(ValueError, match="one shape"):
+        pairwise_cosine([one, other[:2]], 2)
+    with pytest.raises(ValueError, match="one shape"):
+        pairwise_cosine([one, other], 1)
