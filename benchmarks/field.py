@@ -83,7 +83,7 @@ def compare(build: Callable[[], nn.Module], side: int, references: int, repeats:
     """One row: both extractors on one network."""
     torch.manual_seed(0)
     model = build().eval().requires_grad_(False)
-    ready = build().eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    ready = build().eval().requires_grad_(False)
     ready.load_state_dict(model.state_dict())
     images = torch.rand(references, 3, side, side, generator=torch.Generator().manual_seed(0))
     paths = Paths(torch.zeros(()), images)

@@ -1,12 +1,15 @@
 """Gradient fields of models and distances between them; needs torch and numpy, nothing of the experiments."""
 
 from modelgif_core.distance import cosine, euclidean, frechet, pairwise_cosine, standardised_cosine
-from modelgif_core.field import Field, Paths, dead_paths, extract_field
+from modelgif_core.fast import Fast
+from modelgif_core.field import Field, dead_paths, extract_field
+from modelgif_core.paths import Paths
 from modelgif_core.sketch import Embedding, embed, sketch_distance, sketch_distances
 from modelgif_core.view import colour_mean, flat
 
 __all__ = [
     "Embedding",
+    "Fast",
     "Field",
     "Paths",
     "colour_mean",

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
+from modelgif_core.fast import Fast
 from modelgif_core.fold import folded
+from modelgif_core.paths import Paths
 from modelgif_core.quadrature import Rule, gauss_legendre
 from modelgif_core.readout import Readout, predicted_class
 from modelgif_core.view import View, flat
@@ -18,51 +21,6 @@ Field = Float[Tensor, "paths steps dims"]
 
 WORTH_FOLDING = 512
 """From how many gradients on a copy of the model with folded BatchNorm is made."""
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Straight lines through input space, each from a start to an end (the reference point).
-
-    `starts` may be any tensor that broadcasts to `ends`: one value, one image for all, or an image for each.
-
-    >>> paths = Paths(starts=torch.zeros(()), ends=torch.rand(4, 3, 8, 8))
-    >>> len(paths), paths.starts.shape
-    (4, torch.Size([4, 3, 8, 8]))
-    """
-
-    starts: Float[Tensor, "..."]
-    """Where the paths begin: zeros, a mean image, other samples."""
-    ends: Float[Tensor, "paths ..."]
-    """Where the paths end: the reference points, in the models' input space."""
-    labels: Int[Tensor, " paths"] | None = None
-    """The class of each reference point, for readouts that follow it."""
-
-    def __post_init__(self) -> None:
-        if self.ends.ndim < 2 or len(self.ends) == 0:
-            raise ValueError(f"ends must be (paths, ...) with at least one path, not {tuple(self.ends.shape)}")
-        try:
-            object.__setattr__(self, "starts", self.starts.expand_as(self.ends))
-        except RuntimeError:
-            raise ValueError(
-                f"starts {tuple(self.starts.shape)} do not broadcast to ends {tuple(self.ends.shape)}"
-            ) from None
-        if self.labels is not None and self.labels.shape != self.ends.shape[:1]:
-            raise ValueError(f"{len(self.ends)} paths need as many labels, not {tuple(self.labels.shape)}")
-        for name, points in [("starts", self.starts), ("ends", self.ends)]:
-            if not torch.isfinite(points).all():
-                raise ValueError(f"{name} hold values that are not finite")
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __getitem__(self, index: slice | Tensor) -> "Paths":
-        return Paths(self.starts[index], self.ends[index], None if self.labels is None else self.labels[index])
-
-    def split(self, size: int) -> Iterator["Paths"]:
-        """The same paths in consecutive chunks of at most `size`."""
-        for first in range(0, len(self), size):
-            yield self[first : first + size]
 
 
 def extract_field(
@@ -76,6 +34,7 @@ def extract_field(
     times_direction: bool = True,
     view: View = flat,
     batch_size: int | None = None,
+    fast: Fast | None = None,
 ) -> Field:
     """The model's gradient field (paths, steps, dims), on the CPU, in float32 (float64 for a double-precision model).
 
@@ -94,10 +53,11 @@ def extract_field(
         times_direction: multiply by `end - start`; otherwise plain (weighted) gradients.
         view: which input dimensions to keep, all by default.
         batch_size: points (path x step) per forward pass; the default holds about two million input values.
+        fast: faster arithmetic than the model's own, held to the plain field on the first path.
 
     Raises:
         TypeError: if the model returns something else than a tensor.
-        ValueError: if a gradient is not finite, or an option is out of range.
+        ValueError: if a gradient is not finite, an option is out of range, or faster arithmetic changes the field.
 
     >>> linear = torch.nn.Linear(3, 1, bias=False)
     >>> field = extract_field(linear, Paths(torch.zeros(()), torch.ones(1, 3)), steps=4)
@@ -108,32 +68,67 @@ def extract_field(
         batch_size = max(1, min(256, 2**21 // paths.ends[0].numel()))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    nodes, weights = rule(steps)
     like = _parameter(model, paths.ends)
-    exact = torch.float64 if like.dtype == torch.float64 else torch.float32
-    starts, ends = (points.detach().to("cpu", exact) for points in (paths.starts, paths.ends))
-    directions = ends - starts
 
     with _frozen(model), torch.inference_mode(False), torch.enable_grad():
-        field = torch.empty(len(paths) * steps, view(directions[:1]).shape[1], dtype=exact)
         follow = _output_weights(model, paths, readout, batch_size, like)
         # Copying a model takes as long as a few batches.
-        fast = folded(model, ends[:1].to(like, copy=True)) if len(field) >= WORTH_FOLDING else model
-        for index in torch.arange(len(field)).split(batch_size):
-            path, step = index // steps, index % steps
-            shape = (-1, *[1] * (paths.ends.ndim - 1))
-            points = starts[path] + nodes[step].to(exact).view(shape) * directions[path]
-            gradient = _gradient(fast, points.to(like.device), follow[path.to(like.device)], like.dtype)
-            value = gradient.cpu() * weights[step].to(exact).view(shape)
-            field[index] = view(value * directions[path] if times_direction else value)
+        worth = len(paths) * steps >= WORTH_FOLDING
+        ready = folded(model, paths.ends[:1].detach().to(like, copy=True)) if worth else model
+        take = partial(_weighted_gradients, rule=rule(steps), like=like, times_direction=times_direction, view=view)
+        if fast is None:
+            field = take(ready, paths, follow, batch_size=batch_size)
+        else:
+            quick = fast.compiled(ready)
+            with fast.arithmetic(like.device):
+                field = take(quick, paths, follow, batch_size=batch_size)
+            _refuse_change(field[:1], take(ready, paths[:1], follow[:1], batch_size=batch_size), cumulative, fast)
 
-    field = field.view(len(paths), steps, -1)
     if cumulative:
         torch.cumsum(field, 1, out=field)
     broken = (~torch.isfinite(field).flatten(1).all(1)).nonzero()[:, 0]
     if len(broken):
         raise ValueError(f"gradients are not finite on path {broken[0]} ({len(broken)} of {len(paths)} paths)")
     return field
+
+
+def _weighted_gradients(
+    model: nn.Module,
+    paths: Paths,
+    follow: Tensor,
+    *,
+    rule: tuple[Tensor, Tensor],
+    like: Tensor,
+    times_direction: bool,
+    view: View,
+    batch_size: int,
+) -> Field:
+    """Each step's weighted gradient by itself."""
+    nodes, weights = rule
+    steps = len(nodes)
+    exact = torch.float64 if like.dtype == torch.float64 else torch.float32
+    starts, ends = (points.detach().to("cpu", exact) for points in (paths.starts, paths.ends))
+    directions = ends - starts
+    field = torch.empty(len(paths) * steps, view(directions[:1]).shape[1], dtype=exact)
+    for index in torch.arange(len(field)).split(batch_size):
+        path, step = index // steps, index % steps
+        shape = (-1, *[1] * (paths.ends.ndim - 1))
+        points = starts[path] + nodes[step].to(exact).view(shape) * directions[path]
+        gradient = _gradient(model, points.to(like.device), follow[path.to(like.device)], like.dtype)
+        value = gradient.cpu() * weights[step].to(exact).view(shape)
+        field[index] = view(value * directions[path] if times_direction else value)
+    return field.view(len(paths), steps, -1)
+
+
+def _refuse_change(field: Field, plain: Field, cumulative: bool, fast: Fast) -> None:
+    """Hold a path's field by faster arithmetic to the plain one."""
+    one, other = (part.cumsum(1) if cumulative else part for part in (field, plain))
+    alive = one.any(2) | other.any(2)
+    change = 1 - cosine_similarity(one[alive].double(), other[alive].double(), dim=1)
+    if len(change) and not change.mean() <= fast.tolerance:
+        raise ValueError(
+            f"{fast} changes the field by {change.mean():.2g} (1 - cosine); raise its tolerance, or do without"
+        )
 
 
 def dead_paths(field: Field) -> Bool[Tensor, " paths"]:

@@ -29,6 +29,8 @@ def folded(model: nn.Module, example: Tensor) -> nn.Module:
             return model
         for layer, norm in pairs.items():
             _fold(frozen, layer, norm)
+        if example.ndim == 4:  # convolutions are fastest with colour innermost, on processors and on accelerators
+            frozen = frozen.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         found = frozen.forward(example.clone())
     close = torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
     return frozen if close else model

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from modelgif_core.distance import unit
-from modelgif_core.field import Paths, extract_field
+from modelgif_core.field import extract_field
+from modelgif_core.paths import Paths
 
 METRICS = ("cosine", "euclidean")
 
