@@ -100,6 +100,19 @@ class Testbed(Protocol):
         ...
 
 
+class Stop(Protocol):
+    """Ends a measurement early, from what it has seen."""
+
+    @property
+    def every(self) -> int:
+        """How many reference points lie between two looks."""
+        ...
+
+    def __call__(self, distances: pd.DataFrame) -> bool:
+        """Whether distances so far are enough: index (source, target), one column per reference point."""
+        ...
+
+
 @dataclass(frozen=True)
 class Method:
     """Queries, representation and distance; ModelGiF is one, a baseline is any other."""
@@ -114,6 +127,8 @@ class Method:
     """What it needs of a suspect: label < probability < logit < input-gradient < feature < weights."""
     label: str = ""
     """Name for tables and figures."""
+    stop: Stop | None = None
+    """When to show no more reference points; None shows the whole budget."""
 
     def __post_init__(self) -> None:
         for part in (self.queries, self.represent, self.distance):

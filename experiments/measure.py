@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from math import gcd
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 from typing import Any
@@ -65,8 +66,10 @@ def measure(
     compare = _one_by_one
     if _products_will_do(method, queries, pairs):
         compare, chunk = _by_products, max(1, min(chunk, HELD_AT_ONCE * chunk // len(names)))
+    if method.stop:
+        chunk = gcd(chunk, method.stop.every)  # looks fall on the same reference points, whatever the chunk
     chunks = list(_chunks(queries, chunk))
-    columns: dict[tuple[str, str], list[Tensor]] = {pair: [] for pair in pairs}
+    columns: dict[Pair, list[Tensor]] = {pair: [] for pair in pairs}
     for position, part in enumerate(chunks):
 
         def tell(done: float, position: int = position) -> None:
@@ -76,7 +79,9 @@ def measure(
         for pair, found in compare(represent, method.distance, pairs, tell):
             columns[pair].append(torch.as_tensor(found).detach().reshape(-1).double())
         return_freed_memory()
-    table = pd.DataFrame([torch.cat(columns[pair]).tolist() for pair in pairs], index=_index(pairs))
+        if method.stop and (position + 1) * chunk % method.stop.every == 0 and method.stop(_table(columns)):
+            break
+    table = _table(columns)
     _refuse_infinite(table)
     return table, {
         "cost/forward_per_model": measuring.forward / len(names),
@@ -162,8 +167,9 @@ def _counted(testbed: Testbed, cost: Cost, device: torch.device) -> Any:
     return replace(testbed, zoo=zoo)  # pyright: ignore[reportArgumentType, reportCallIssue] -- every testbed is a dataclass
 
 
-def _index(pairs: list[tuple[str, str]]) -> pd.MultiIndex:
-    return pd.MultiIndex.from_tuples(pairs, names=["source", "target"])
+def _table(columns: dict[Pair, list[Tensor]]) -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples(columns, names=["source", "target"])
+    return pd.DataFrame([torch.cat(parts).tolist() for parts in columns.values()], index=index)
 
 
 def _refuse_misfit(testbed: Testbed, device: torch.device) -> None:
