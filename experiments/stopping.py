@@ -22,9 +22,9 @@ class OrderSettled:
 
     error: float = 0.05
     """How likely a pair is ever settled the wrong way round; pair by pair, so it bounds their expected share."""
-    tolerance: float = 0.02
+    tolerance: float = 0.05
     """Difference of two distances that is as good as none, in units of the distance."""
-    share: float = 0.95
+    share: float = 0.9
     """Of all pairs, how many must be settled: above 0, to 1."""
     every: int = 8
     """Reference points between two looks."""
