@@ -1,6 +1,11 @@
-"""Trains or fetches what a zoo lacks, in parallel processes: python -m experiments.prepare testbed=ip_protection."""
+"""Trains or fetches what a zoo lacks, in parallel processes: python -m experiments.prepare testbed=ip_protection.
+
+On a cluster, in many jobs that share the cache:
+python -m experiments.prepare -m 'shard=range(20)' shards=20 hydra/launcher=submitit_slurm testbed=ip_protection
+"""
 
 import sys
+from itertools import islice
 
 import hydra
 from hydra.utils import instantiate
@@ -29,11 +34,24 @@ def prepare(zoo: Zoo, *, workers: int) -> int:
     return len(missing)
 
 
+def part(zoo: Zoo, shard: int, shards: int) -> Zoo:
+    """Every `shards`-th model, from the one numbered `shard`: parts are disjoint and together the zoo.
+
+    What a model starts from is made with it, in whichever part comes first; the others wait for that file.
+
+    >>> part({"a": 0, "b": 1, "c": 2}, 0, 2)
+    {'a': 0, 'c': 2}
+    """
+    if not 0 <= shard < shards:
+        raise ValueError(f"shard must lie between 0 and shards - 1 = {shards - 1}, not {shard}")
+    return dict(islice(zoo.items(), shard, None, shards))
+
+
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 @one_line
 def main(config: DictConfig) -> None:
     """Prepare the zoo of the configured testbed."""
-    zoo = instantiate(config.testbed.zoo, _convert_="all")
+    zoo = part(instantiate(config.testbed.zoo, _convert_="all"), config.shard, config.shards)
     made = prepare(zoo, workers=config.workers)
     print(f"{len(zoo)} models are ready, {made} of them new", file=sys.stderr)
 

@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,9 @@ def save(
     for name, matrix in report.matrices.items():
         write(path / f"{name}.csv", matrix.to_csv(float_format="%.6g").encode())
     for name, figure in report.figures.items():
-        figure.savefig(path / f"{name}.png", dpi=130)
+        drawn = BytesIO()
+        figure.savefig(drawn, dpi=130)
+        write(path / f"{name}.png", drawn.getvalue())
     record = {
         "metrics": report.metrics,
         "config": {**identity(config), "name": config["name"]},
