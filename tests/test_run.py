@@ -172,13 +172,16 @@ def test_killed_at_any_moment_a_run_leaves_no_record_or_a_whole_one_and_then_giv
     assert again.read_bytes() == whole.read_bytes()
 
 
-def test_every_command_in_the_readme_composes(config):
-    lines = re.findall(r"^python run\.py (.*)$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+@pytest.mark.parametrize("page", ["README.md", "docs/cluster.md"])
+def test_every_command_in_the_pages_composes(page, config):
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    lines = re.findall(r"^\s*python (?:run\.py|-m experiments\.(?:prepare|embed)) (.*)$", text, flags=re.MULTILINE)
     assert lines
     for line in lines:
         words = re.findall(r"(?:[^\s']+|'[^']*')+", line.split("#")[0])
-        chosen = [word.strip("'") for word in words if word != "-m" and not word.startswith(("hydra/", "hydra."))]
-        config(*[choice.split(",")[0] for choice in chosen if "glob(" not in choice])
+        kept = [word.strip("'") for word in words if word != "-m"]
+        chosen = [word for word in kept if not word.lstrip("+").startswith(("hydra/", "hydra."))]
+        config(*[re.sub("range.*", "0", choice).split(",")[0] for choice in chosen if "glob(" not in choice])
 
 
 def test_prepare_says_how_many_models_are_ready(command):
