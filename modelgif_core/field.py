@@ -19,7 +19,7 @@ from modelgif_core.view import View, flat
 Field = Float[Tensor, "paths steps dims"]
 """An alias, not a class: every torch operation keeps working."""
 
-WORTH_FOLDING = 512
+WORTH_FOLDING = 100
 """From how many gradients on a copy of the model with folded BatchNorm is made."""
 
 
@@ -52,7 +52,8 @@ def extract_field(
         cumulative: sum the weighted gradients up to each step; otherwise each step stands alone.
         times_direction: multiply by `end - start`; otherwise plain (weighted) gradients.
         view: which input dimensions to keep, all by default.
-        batch_size: points (path x step) per forward pass; the default holds about two million input values.
+        batch_size: points (path x step) per forward pass; the default is 64, or what holds two million input values.
+            It is fixed, not tuned, so that the same machine gives the same bits.
         fast: faster arithmetic than the model's own, held to the plain field on the first path.
 
     Raises:
@@ -65,7 +66,7 @@ def extract_field(
     True
     """
     if batch_size is None:
-        batch_size = max(1, min(256, 2**21 // paths.ends[0].numel()))
+        batch_size = max(1, min(64, 2**21 // paths.ends[0].numel()))
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     like = _parameter(model, paths.ends)
