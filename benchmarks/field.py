@@ -29,9 +29,9 @@ EXPLANATION = (
     "Fields of 50 steps with float32 on one thread, plain (captum, two references a batch, as published) and ours, "
     "in alternation; medians over repeats, the speed-up with its range. GFLOP/s from torch's count of one gradient; "
     "share of the rate of a large matrix product measured in the same run. Error: length of the difference from the "
-    "field in double precision, over that field's length, on one path. Memory: the most that the process held above what "
-    "it held before. bfloat16: ours "
-    "with its products in it (`Fast`), and by how much that changes the field: 1 - cosine, with random weights, "
+    "field in double precision, over that field's length, on one path. Memory: the most that the process held above "
+    "what it held before. bfloat16: ours with its products in it (`Fast`), and by how much that changes the field: "
+    "1 - cosine, with random weights, "
     "which is more than with trained ones."
 )
 

@@ -28,7 +28,7 @@ from modelgif_core.readout import Readout, predicted_class
 from modelgif_core.view import View, flat
 
 FACTORS, QUICK_FACTORS = (1, 2, 4, 8), (1, 8)
-CHUNK = 32
+CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Size:
     pixels: int
 
 
-FULL = Size(models=4, references=32, steps=16, pixels=400)
+FULL = Size(models=8, references=32, steps=16, pixels=400)
 QUICK = Size(models=2, references=4, steps=4, pixels=64)
 WARM_UP = Size(models=2, references=32, steps=16, pixels=64)
 """Small, but a whole batch on a folded network: what libraries load at first use belongs to no size."""
@@ -165,9 +165,9 @@ def main(arguments: list[str]) -> int:
     explanation = (
         f"A generated zoo of small convolutional networks; 1x is {base.models} models, {base.references} references, "
         f"{base.steps} steps and {base.pixels} pixels, and one of these grows at a time. Seconds: median of {repeats}, "
-        f"one thread, {CHUNK} paths held at a time. Memory: the most that a fresh process held above what it held "
-        "before. The exponent is the slope of log seconds against log size: 1 is linear, 2 quadratic. Pairs grow with "
-        "the square of the models, fields with their number."
+        f"one thread, {CHUNK} paths of 50 steps held at a time. Memory: the most that a fresh process held above what "
+        "it held before. The exponent is the slope of log seconds against log size: 1 is linear, 2 quadratic. Pairs grow "
+        "with the square of the models, fields with their number."
     )
     tables = {"All axes": whole.rename_axis("Axis")} | {axis.capitalize(): table for axis, table in axes.items()}
     settings = {"1x": asdict(base), "factors": factors, "chunk": CHUNK, "repeats": repeats, "quick": quick}

@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict", description=main.__doc__)
     parser.add_argument("--zoo", default="mini", help="of conf/testbed/zoo, one of IP protection")
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default="0,1")
-    parser.add_argument("--budget", type=int, default=128, help="reference points of the published protocol")
+    parser.add_argument("--budget", type=int, default=64, help="reference points of the published protocol")
     parser.add_argument("--toy", action="store_true", help="a zoo that says nothing, in seconds: does it run?")
     chosen = parser.parse_args(arguments)
     if chosen.toy:

@@ -20,6 +20,7 @@ from modelgif_core import Paths, cosine, pairwise_cosine
 
 Represent = Callable[[str], Tensor]
 Tell = Callable[[float], None]
+USUAL_STEPS = 50
 HELD_AT_ONCE = 8
 """Models that are shown whole chunks when all pairs are compared; of more, fewer paths are held, and as much memory."""
 
@@ -48,9 +49,10 @@ def measure(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Distances with index (source, target) and a column per reference point, and what they cost.
 
-    Paths stream in chunks, so that memory holds the fields of `chunk` paths, whatever the number of reference
-    points: of two models if one source is compared, of every model if many are. If all pairs are, cosine distances
-    are matrix products, and many models are shown fewer paths at a time. NaN marks a dead reference.
+    Paths stream in chunks, so that memory holds the fields of `chunk` paths of 50 steps (of more, if they have fewer),
+    whatever the number of reference points: of two models if one source is compared, of every model if many are. If
+    all pairs are, cosine distances are matrix products, and many models are shown fewer paths at a time. NaN marks a
+    dead reference.
 
     Raises:
         ValueError: if the samples do not fit, or a distance is infinite.
@@ -63,7 +65,7 @@ def measure(
     pairs = testbed.pairs()
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     zoo = _counted(testbed, measuring, device).zoo
-    compare = _one_by_one
+    chunk, compare = _as_large_as(chunk, method), _one_by_one
     if _products_will_do(method, queries, pairs):
         compare, chunk = _by_products, max(1, min(chunk, HELD_AT_ONCE * chunk // len(names)))
     if method.stop:
@@ -107,6 +109,12 @@ def return_freed_memory() -> None:
 
 def _chunks(queries: Any, size: int) -> Iterator[Any]:
     return queries.split(size) if isinstance(queries, Paths) else iter([queries])
+
+
+def _as_large_as(chunk: int, method: Method) -> int:
+    """So many paths of this method's steps that their fields are as large as those of `chunk` paths of 50 steps."""
+    settings = method.represent.keywords if isinstance(method.represent, partial) else {}
+    return max(1, chunk * USUAL_STEPS // max(1, settings.get("steps", USUAL_STEPS)))
 
 
 def _products_will_do(method: Method, queries: Any, pairs: list[Pair]) -> bool:

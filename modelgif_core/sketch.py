@@ -60,7 +60,8 @@ def embed(
         seed: draws buckets and signs.
         metric: `cosine` (curve points scaled to length 1) or `euclidean` (as they are). The Fréchet distance is no
             inner product and has no such form.
-        chunk: paths whose field is held at a time; of no influence on the result but rounding.
+        chunk: paths of 50 steps whose field is held at a time, more if they have fewer steps; of no influence on the
+            result but rounding.
         extraction: settings of `extract_field`.
 
     Raises:
@@ -77,6 +78,7 @@ def embed(
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}: only these are inner products")
     vector = torch.zeros(dims, dtype=torch.float64)
     alive = []
+    chunk = max(1, chunk * 50 // max(1, extraction.get("steps", 50)))
     for first in range(0, len(paths), chunk):
         field = extract_field(model, paths[first : first + chunk], **extraction)
         alive.append(field.any(2))
