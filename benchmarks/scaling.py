@@ -166,8 +166,8 @@ def main(arguments: list[str]) -> int:
         f"A generated zoo of small convolutional networks; 1x is {base.models} models, {base.references} references, "
         f"{base.steps} steps and {base.pixels} pixels, and one of these grows at a time. Seconds: median of {repeats}, "
         f"one thread, {CHUNK} paths of 50 steps held at a time. Memory: the most that a fresh process held above what "
-        "it held before. The exponent is the slope of log seconds against log size: 1 is linear, 2 quadratic. Pairs grow "
-        "with the square of the models, fields with their number."
+        "it held before. The exponent is the slope of log seconds against log size: 1 is linear, 2 quadratic. Pairs "
+        "grow with the square of the models, fields with their number."
     )
     tables = {"All axes": whole.rename_axis("Axis")} | {axis.capitalize(): table for axis, table in axes.items()}
     settings = {"1x": asdict(base), "factors": factors, "chunk": CHUNK, "repeats": repeats, "quick": quick}
