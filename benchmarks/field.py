@@ -32,7 +32,7 @@ EXPLANATION = (
     "field in double precision, over that field's length, on one path. Memory: the most that the process held above "
     "what it held before. bfloat16: ours with its products in it (`Fast`), and by how much that changes the field: "
     "1 - cosine, with random weights, "
-    "which is more than with trained ones."
+    "which is more than with trained ones. The last columns: where our time goes, as shares."
 )
 
 
@@ -83,6 +83,18 @@ def matrix_product_rate(size: int = 1536, repeats: int = 5) -> float:
     return max(2 * size**3 / 1e9 / timed(lambda: a @ b)[1] for _ in range(repeats))
 
 
+def shares(model: nn.Module, paths: Paths) -> dict[str, float]:
+    """Where our extractor's time goes: shares of convolutions, other products, and all that is bound by memory."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        extract_field(model, paths, steps=STEPS)
+    kinds = {"Convolutions": ("convolution",), "Other products": ("mm", "attention", "linear")}
+    spent = dict.fromkeys([*kinds, "Copies, sums, ReLU and the rest"], 0.0)
+    for event in profile.key_averages():
+        name = next((kind for kind, words in kinds.items() if any(w in event.key for w in words)), list(spent)[-1])
+        spent[name] += event.self_cpu_time_total
+    return {name: time / sum(spent.values()) for name, time in spent.items()}
+
+
 def compare(build: Callable[[], nn.Module], side: int, references: int, repeats: int) -> dict[str, Any]:
     """One row: both extractors on one network."""
     torch.manual_seed(0)
@@ -125,7 +137,7 @@ def compare(build: Callable[[], nn.Module], side: int, references: int, repeats:
         "Error, ours": errors["ours"],
         "Speed-up, bfloat16": median(lowered),
         "Change, bfloat16": float(cosine(fields["ours"], fields["bfloat16"]).nanmean()),
-    }
+    } | shares(ready, paths)
 
 
 def main(arguments: list[str]) -> int:
