@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ def measure(
     if method.stop:
         chunk = gcd(chunk, method.stop.every)  # looks fall on the same reference points, whatever the chunk
     chunks = list(_chunks(queries, chunk))
-    columns: dict[Pair, list[Tensor]] = {pair: [] for pair in pairs}
+    columns = {pair: array("d") for pair in pairs}  # a small tensor for each chunk would outweigh its numbers
     for position, part in enumerate(chunks):
 
         def tell(done: float, position: int = position) -> None:
@@ -79,7 +80,7 @@ def measure(
 
         represent = partial(_represent, method, zoo, part)
         for pair, found in compare(represent, method.distance, pairs, tell):
-            columns[pair].append(torch.as_tensor(found).detach().reshape(-1).double())
+            columns[pair].extend(torch.as_tensor(found).detach().reshape(-1).double().tolist())
         return_freed_memory()
         if method.stop and (position + 1) * chunk % method.stop.every == 0 and method.stop(_table(columns)):
             break
@@ -175,9 +176,8 @@ def _counted(testbed: Testbed, cost: Cost, device: torch.device) -> Any:
     return replace(testbed, zoo=zoo)  # pyright: ignore[reportArgumentType, reportCallIssue] -- every testbed is a dataclass
 
 
-def _table(columns: dict[Pair, list[Tensor]]) -> pd.DataFrame:
-    index = pd.MultiIndex.from_tuples(columns, names=["source", "target"])
-    return pd.DataFrame([torch.cat(parts).tolist() for parts in columns.values()], index=index)
+def _table(columns: dict[Pair, array]) -> pd.DataFrame:
+    return pd.DataFrame(columns.values(), index=pd.MultiIndex.from_tuples(columns, names=["source", "target"]))
 
 
 def _refuse_misfit(testbed: Testbed, device: torch.device) -> None:
