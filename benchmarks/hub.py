@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.preprocessing import normalize
 
 from benchmarks.report import save, timed
 from experiments import record
@@ -26,14 +27,13 @@ KINDS = {"fine-tuned": "finetune", "pruned": "pruning", "transferred": "transfer
 LINEAGE, NEAREST, ARCHITECTURES = 10, 10, 4
 MOST, MOST_IN_A_GRAPH = 600_000_000, 100_000_000  # numbers: in 12 GB; in a graph that faiss builds in minutes
 EXPLANATION = (
-    "Sketches, scaled to length 1, at distances drawn from those recorded with ModelGiF in the IP-protection zoo "
-    f"(mini): lineages of {LINEAGE}, {ARCHITECTURES} architectures, derived models a third each fine-tuned, pruned and "
-    "transferred. Build: seconds on {cores} cores. Search: one query at a time on one thread, median and 95th "
-    f"percentile. Recall: share of the {NEAREST} nearest by exact search that are found. Kin first: share of queries "
-    "whose nearest model is of their own lineage; what the exact search misses is lost in the sketch, not in the "
-    "engine. Of {queries} queries a share has a standard error of {error:.2f} at most, of one kind's 1.7 times that."
+    "Sketches, scaled to length 1, at distances drawn from those recorded for the IP-protection zoo (mini): lineages "
+    f"of {LINEAGE}, {ARCHITECTURES} architectures, derived models a third each fine-tuned, pruned and transferred. "
+    "Build: seconds on {cores} cores. Search: one query at a time on one thread, median and 95th percentile. Recall: "
+    f"share of the {NEAREST} nearest by exact search that are found. Kin first: share of queries whose nearest model "
+    "is of their lineage; what exact search misses is lost in the sketch, not in the engine. Of {queries} queries a "
+    "share has a standard error of {error:.2f} at most, one kind's share 1.7 times that."
 )
-Build = Callable[[np.ndarray], tuple[Callable[[np.ndarray], np.ndarray], Callable[[], int]]]
 
 
 class Recorded(NamedTuple):
@@ -97,15 +97,15 @@ def hub(size: int, dims: int, queries: int, distances: Recorded, seed: int = 0) 
     shared = sqrt(1 - far) * directions(1) + sqrt(far - near) * directions(ARCHITECTURES)
     starts = shared[np.arange(roots) % ARCHITECTURES] + sqrt(near) * directions(roots)
     vectors = np.empty((size, dims), np.float32)
-    vectors[:roots] = _unit(starts)
+    vectors[:roots] = normalize(starts)
     for first in range(roots, size, roots):  # a generation at a time, for the memory
-        vectors[first : first + roots] = _unit(derived(starts[: size - first])[0])
+        vectors[first : first + roots] = normalize(derived(starts[: size - first])[0])
     wanted = draw.choice(roots, min(queries, roots), replace=False)
     asked, kinds = derived(starts[wanted])
-    return Hub(vectors, np.arange(size) % roots, _unit(asked), wanted, kinds)
+    return Hub(vectors, np.arange(size) % roots, normalize(asked), wanted, kinds)
 
 
-def engines(size: int, dims: int) -> dict[str, Build]:
+def engines(size: int, dims: int) -> dict[str, Callable]:
     """The engines for a hub of this size, exact first: vectors -> how to search them, how many bytes they take.
 
     Raises:
@@ -179,9 +179,7 @@ def main(arguments: list[str]) -> int:
         chosen.sizes, chosen.dims, chosen.queries = [2000], [64], 60
     shapes = [(size, dims) for dims in chosen.dims for size in chosen.sizes if size * dims <= MOST]
     if not shapes or min(chosen.dims) < 16 or not 0 < chosen.queries <= min(chosen.sizes) // LINEAGE:
-        parser.error(
-            f"--dims at least 16, at most {MOST:,} numbers in all, and no more queries than a tenth of --sizes"
-        )
+        parser.error(f"dims are at least 16, size x dims at most {MOST:,}, queries at most a tenth of the models")
     tables, cores = {}, torch.get_num_threads()
     try:
         distances = recorded()
@@ -193,13 +191,9 @@ def main(arguments: list[str]) -> int:
         parser.exit(2, f"{missing}; pip install -e '.[hub]' -c constraints.txt\n")
     torch.set_num_threads(1)  # as searches had
     explanation = EXPLANATION.format(cores=cores, queries=chosen.queries, error=0.5 / sqrt(chosen.queries))
-    name = "hub_toy" if chosen.toy else "hub"
-    print(save(name, "Searching a hub of models", explanation, tables, vars(chosen) | {"cores": cores}))
+    settings, name = vars(chosen) | {"cores": cores}, "hub_toy" if chosen.toy else "hub"
+    print(save(name, "Searching a hub of models", explanation, tables, settings))
     return 0
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 if __name__ == "__main__":

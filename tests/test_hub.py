@@ -1,6 +1,7 @@
 """A hub's vectors have the recorded distances, and engines find in it what there is to find."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def distances():
 
 @pytest.fixture(scope="module")
 def content(distances):
-    return hub.hub(2000, 512, 50, distances)
+    return hub.hub(2000, 512, 150, distances)
 
 
 def test_vectors_have_unit_length_and_lineages_ten_members(content):
@@ -26,30 +27,40 @@ def test_vectors_have_unit_length_and_lineages_ten_members(content):
 
 
 def test_distances_within_and_between_lineages_are_those_recorded(content, distances):
-    roots, children = content.vectors[:200], content.vectors[200:400]
-    within = 1 - (roots * children).sum(1)
-    assert np.quantile(within, [0.1, 0.5, 0.9]) == pytest.approx(
-        np.quantile(distances.derived, [0.1, 0.5, 0.9]), abs=0.1
-    )
-    between = 1 - (roots @ roots.T)[~np.eye(200, dtype=bool)]
-    assert between.mean() == pytest.approx(distances.unrelated.mean(), abs=0.05)
-    assert distances.derived.mean() < distances.unrelated.mean()
+    found = 1 - (content.queries * content.vectors[content.wanted]).sum(1)  # to the root, whose derivative each is
+    for position, recorded in enumerate(distances.derived.values()):
+        assert np.median(found[content.kinds == position]) == pytest.approx(np.median(recorded), abs=0.1)
+    between = 1 - content.vectors[:200] @ content.vectors[:200].T
+    same = np.arange(200)[:, None] % hub.ARCHITECTURES == np.arange(200) % hub.ARCHITECTURES
+    assert between[same & ~np.eye(200, dtype=bool)].mean() == pytest.approx(distances.same_architecture, abs=0.03)
+    assert between[~same].mean() == pytest.approx(distances.other_architecture, abs=0.03)
+    assert max(np.median(known) for known in distances.derived.values()) < distances.same_architecture
 
 
 def test_every_engine_finds_and_the_exact_one_finds_everything(content):
     pytest.importorskip("faiss", reason="an extra")
     pytest.importorskip("usearch", reason="an extra")
-    table = hub.measure(content)
+    table = hub.measure(content, cores=1)
     assert table.loc["faiss, exact", "Recall at 10"] == 1
     assert (table["Recall at 10"] > 0.2).all()
     assert (table[["Search (ms)", "Bytes a model"]] > 0).all().all()
+    kinds = table[[f"Kin first, {kind}" for kind in hub.KINDS]]
+    assert (kinds.min(axis=1) <= table["Kin first"]).all()
+    assert (table["Kin first"] <= kinds.max(axis=1)).all()
 
 
 def test_an_engine_that_is_not_installed_is_named_with_the_remedy(monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "faiss", None)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(SystemExit):
-        hub.main(["--sizes", "400"])
+        hub.main(["--toy"])
     assert "pip install -e '.[hub]' -c constraints.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--queries", "0"], ["--sizes", "1000"], ["--dims", "8"]])
+def test_impossible_settings_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        hub.main(arguments)
+    assert "queries at most a tenth of the models" in capsys.readouterr().err
 
 
 def test_the_pages_python_runs():
