@@ -261,6 +261,22 @@ def test_checkpoints_lead_to_the_final_model_and_a_gap_is_named(small):
     assert torch.equal(zoo["unrelated-0@1"].load().state_dict()["4.weight"], states[0]["4.weight"])
 
 
+def test_a_shorter_approximate_unlearning_ends_its_curve_and_is_ready(small):
+    zoo = small(checkpoints=[1, 2, 3])
+    epochs = {
+        role: [model.epoch for model in zoo.values() if model.role == role] for role in ("approximate", "retrain")
+    }
+    assert epochs["approximate"] == [1, 2, None, 1, 2, None]
+    assert epochs["retrain"] == [1, 2, 3, None, 1, 2, 3, None]
+    zoo["approximate-0"].prepare()
+    assert zoo["approximate-0@2"].ready()
+
+
+def test_checkpoints_beyond_the_training_are_refused(small):
+    with pytest.raises(ValueError, match=r"checkpoints after epochs \[0, 5\] cannot be kept"):
+        small(checkpoints=[0, 1, 5])
+
+
 def test_of_a_grid_the_model_with_the_least_average_gap_is_taken(small):
     zoo = small()
     zoo["finetune-0"].prepare()

@@ -77,10 +77,14 @@ def unlearning(
             parts fit together before days are spent.
 
     Raises:
-        ValueError: if there are fewer than two retrained models, which is no distribution.
+        ValueError: if there are fewer than two retrained models, which is no distribution, or checkpoints beyond the
+            training's epochs, which would leave a gap.
     """
     if retrains < 2:
         raise ValueError(f"retrains must be at least 2, not {retrains}: one retrained model is no distribution")
+    beyond = sorted(set(checkpoints) - set(_within(checkpoints, train)))
+    if beyond:
+        raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has others; leave them out")
     if dry_run:
         retrains, copies, checkpoints = 2, 1, ()
         repelled, pulled = (
@@ -97,8 +101,9 @@ def unlearning(
     by_name = {recipe.name: recipe for recipe in made}
     reference, tune = by_name["reference"], by_name["retrain_tune"]
     if approximate and label is not None:
+        kept = _within(checkpoints, approximate)  # its curve ends with it
         made += [
-            plan.recipe("approximate", number, makers.unlearn, (reference,), {"method": approximate}, plan.checkpoints)
+            plan.recipe("approximate", number, makers.unlearn, (reference,), {"method": approximate}, kept)
             for number in range(retrains)
         ]
     for role, unlearner in unlearners.items():
@@ -119,6 +124,12 @@ def once(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 
 def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "epochs"}
+
+
+def _within(checkpoints: Sequence[int], training: Callable[..., nn.Module]) -> tuple[int, ...]:
+    """The checkpoints that a training with a setting `epochs` comes to; without one, all."""
+    last = getattr(training, "keywords", {}).get("epochs", max(checkpoints, default=0))
+    return tuple(epoch for epoch in checkpoints if 1 <= epoch <= last)
 
 
 class Plan:
