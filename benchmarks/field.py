@@ -114,10 +114,11 @@ def compare(build: Callable[[], nn.Module], side: int, references: int, repeats:
     exact = extract_field(deepcopy(model).double(), paths[:1], steps=STEPS)
     errors = {name: float((fields[name][:1] - exact).norm() / exact.norm()) for name in ("plain", "ours")}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    memory = dict.fromkeys(ways, 0.0)
     for _ in range(repeats):
         for name, way in ways.items():
-            seconds[name].append(timed(way)[1])
-    memory = {name: memory_growth(way) for name, way in ways.items()}
+            grown = memory_growth(lambda way=way, spent=seconds[name]: spent.append(timed(way)[1]))
+            memory[name] = max(memory[name], grown)
     gradients = references * STEPS
     work = gflop_of_a_gradient(model, images[:1])
     ratios = [slow / fast for slow, fast in zip(seconds["plain"], seconds["ours"], strict=True)]

@@ -44,6 +44,27 @@ def test_a_folded_network_has_the_same_field_without_batchnorm(name):
     assert (one - other).norm() < 1e-3 * one.norm()  # a ReLU may be on its other side after rounding
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folding_leaves_the_model_alone_and_shares_what_is_not_folded(name):
+    model = trained(NETWORKS[name]()).requires_grad_(True)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    places = {tensor.data_ptr() for tensor in model.parameters()}
+    same = folded(model, IMAGES[:1])
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(tensor.requires_grad for tensor in model.parameters())
+    assert not any(tensor.requires_grad for tensor in same.parameters())
+    heads = [part for part in same.modules() if isinstance(part, nn.Linear)][-1]
+    assert heads.weight.data_ptr() in places
+
+
+@pytest.mark.parametrize(("name", "innermost"), [("vgg", False), ("resnet20", True), ("mobilenet", True)])
+def test_colour_is_innermost_unless_convolutions_are_wide(name, innermost):
+    first = next(
+        part for part in folded(trained(NETWORKS[name]()), IMAGES[:1]).modules() if isinstance(part, nn.Conv2d)
+    )
+    assert first.weight.is_contiguous() is not innermost
+
+
 class Forked(nn.Module):
     """The layer's output goes round its BatchNorm, too."""
 
