@@ -50,10 +50,15 @@ def peak_memory(work: Callable[[], Any]) -> float:
     return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
 
 
+def memory_held() -> float:
+    """What the process holds now (GB), without what it has freed."""
+    return_freed_memory()
+    return peak_memory(lambda: None)
+
+
 def memory_growth(work: Callable[[], Any]) -> float:
     """How far memory (GB) rises during the work, above what the process holds before."""
-    return_freed_memory()
-    before = peak_memory(lambda: None)
+    before = memory_held()
     return peak_memory(work) - before
 
 

@@ -13,13 +13,14 @@ from functools import cache, partial
 from itertools import combinations
 from multiprocessing import get_all_start_methods, get_context
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from benchmarks.report import memory_growth, save, timed
+from benchmarks.report import memory_growth, memory_held, save, timed
 from experiments import queries
 from experiments.interfaces import Method, Pair, Report, Samples, Testbed, Zoo, ZooModel
 from experiments.measure import measure
@@ -100,18 +101,27 @@ def embeddings(place: AllPairs, steps: int) -> None:
 WAYS: dict[str, Callable[[AllPairs, int], None]] = {"all pairs": all_pairs, "embeddings": embeddings}
 
 
-def cost(way: str, size: Size, repeats: int) -> tuple[float, float]:
-    """Median seconds, and the most memory (GB) above what the process holds before; for a fresh process."""
+class Cost(NamedTuple):
+    """Median seconds; memory (GB) above what the process holds before: the most, and what is left at the end."""
+
+    seconds: float
+    most: float
+    left: float
+
+
+def cost(way: str, size: Size, repeats: int) -> Cost:
+    """What the work takes; for a fresh process."""
     torch.set_num_threads(1)
     WAYS[way](testbed(WARM_UP), WARM_UP.steps)
     work = partial(WAYS[way], testbed(size), size.steps)
     seconds: list[float] = []
-    memory = max(memory_growth(lambda: seconds.append(timed(work)[1])) for _ in range(repeats))
-    return median(seconds), memory
+    before = memory_held()
+    most = max(memory_growth(lambda: seconds.append(timed(work)[1])) for _ in range(repeats))
+    return Cost(median(seconds), most, memory_held() - before)
 
 
 @cache
-def alone(way: str, size: Size, repeats: int) -> tuple[float, float]:
+def alone(way: str, size: Size, repeats: int) -> Cost:
     """The cost, measured in a new process; once for what all axes start from."""
     # A fork server imports torch once and does nothing else; what it forks is as empty as a spawned process.
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
@@ -131,15 +141,18 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def grow(axis: str, base: Size, factors: Sequence[int], repeats: int) -> pd.DataFrame:
-    """One axis: a row for each size; seconds and memory (GB) of both ways."""
+    """One axis: a row for each size; what both ways take."""
     rows = {}
     for factor in factors:
         size = replace(base, **{axis: getattr(base, axis) * factor})
         found = {way: alone(way, size, repeats) for way in WAYS}
-        rows[getattr(size, axis)] = {f"Seconds, {way}": seconds for way, (seconds, _) in found.items()} | {
-            f"Memory (GB), {way}": memory for way, (_, memory) in found.items()
-        }
-        print(f"{axis} {factor}x: " + ", ".join(f"{way} {s:.2f} s" for way, (s, _) in found.items()), file=sys.stderr)
+        rows[getattr(size, axis)] = (
+            {f"Seconds, {way}": taken.seconds for way, taken in found.items()}
+            | {f"Memory (GB), {way}": taken.most for way, taken in found.items()}
+            | {f"Left (GB), {way}": taken.left for way, taken in found.items()}
+        )
+        told = ", ".join(f"{way} {taken.seconds:.2f} s" for way, taken in found.items())
+        print(f"{axis} {factor}x: {told}", file=sys.stderr)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(axis.capitalize())
 
 
@@ -166,8 +179,10 @@ def main(arguments: list[str]) -> int:
         f"A generated zoo of small convolutional networks; 1x is {base.models} models, {base.references} references, "
         f"{base.steps} steps and {base.pixels} pixels, and one of these grows at a time. Seconds: median of {repeats}, "
         f"one thread, {CHUNK} paths of 50 steps held at a time. Memory: the most that a fresh process held above what "
-        "it held before. The exponent is the slope of log seconds against log size: 1 is linear, 2 quadratic. Pairs "
-        "grow with the square of the models, fields with their number."
+        "it held before, and what of it is left at the end. Some megabytes of the most are the allocator's: peaks of "
+        "the same work, repeated, creep up with blocks of other sizes in between, and little is left. The exponent is "
+        "the slope of log seconds against log size: 1 is linear, 2 quadratic. Pairs grow with the square of the "
+        "models, fields with their number."
     )
     tables = {"All axes": whole.rename_axis("Axis")} | {axis.capitalize(): table for axis, table in axes.items()}
     settings = {"1x": asdict(base), "factors": factors, "chunk": CHUNK, "repeats": repeats, "quick": quick}
