@@ -48,7 +48,7 @@ def networks() -> dict[str, tuple[Callable[[], nn.Module], int, int]]:
         "ResNet-20": (partial(resnet, 20, classes=10, seed=0), 32, 16),
         "VGG-16-BN": (partial(zoo.vgg16_bn, num_classes=10), 32, 4),
         "MobileNetV2": (partial(zoo.mobilenet_v2, num_classes=10), 32, 16),
-        "DenseNet-121": (partial(zoo.densenet121, num_classes=10), 32, 12),
+        "DenseNet-121": (partial(zoo.densenet121, num_classes=10), 32, 8),
         "ViT-Ti/4": (vit, 32, 4),
         "ResNet-50": (partial(zoo.resnet50, num_classes=10), 128, 2),
     }

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import combinations
 from multiprocessing import get_all_start_methods, get_context
-from statistics import median
+from statistics import mean
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +102,7 @@ WAYS: dict[str, Callable[[AllPairs, int], None]] = {"all pairs": all_pairs, "emb
 
 
 class Cost(NamedTuple):
-    """Median seconds; memory (GB) above what the process holds before: the most, and what is left at the end."""
+    """Mean seconds; memory (GB) above what the process holds before: the most, and what is left at the end."""
 
     seconds: float
     most: float
@@ -117,7 +117,7 @@ def cost(way: str, size: Size, repeats: int) -> Cost:
     seconds: list[float] = []
     before = memory_held()
     most = max(memory_growth(lambda: seconds.append(timed(work)[1])) for _ in range(repeats))
-    return Cost(median(seconds), most, memory_held() - before)
+    return Cost(mean(seconds), most, memory_held() - before)
 
 
 @cache
@@ -172,12 +172,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes that say nothing, in seconds: does it run?")
     quick = parser.parse_args(arguments).quick
-    base, factors, repeats = (QUICK, QUICK_FACTORS, 1) if quick else (FULL, FACTORS, 3)
+    base, factors, repeats = (QUICK, QUICK_FACTORS, 1) if quick else (FULL, FACTORS, 2)
     axes = {axis: grow(axis, base, factors, repeats) for axis in asdict(base)}
     whole = pd.DataFrame.from_dict({axis.capitalize(): growth(table) for axis, table in axes.items()}, orient="index")
     explanation = (
         f"A generated zoo of small convolutional networks; 1x is {base.models} models, {base.references} references, "
-        f"{base.steps} steps and {base.pixels} pixels, and one of these grows at a time. Seconds: median of {repeats}, "
+        f"{base.steps} steps and {base.pixels} pixels, and one of these grows at a time. Seconds: mean of {repeats}, "
         f"one thread, {CHUNK} paths of 50 steps held at a time. Memory: the most that a fresh process held above what "
         "it held before, and what of it is left at the end. Some megabytes of the most are the allocator's: peaks of "
         "the same work, repeated, creep up with blocks of other sizes in between, and little is left. The exponent is "
