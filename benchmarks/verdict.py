@@ -28,7 +28,7 @@ from experiments.testbeds.ip_protection import IPProtection
 
 CONF = Path(__file__).parent.parent / "conf"
 STEPS, FEWER_STEPS, SHARES = 50, (2, 3, 5, 12), (8, 4, 2, 1)
-AGREEMENT, GOAL = 0.99, 20
+BUDGET, AGREEMENT, GOAL = 64, 0.99, 20
 EXPLANATION = (
     f"The published protocol, {STEPS} steps on every reference point, and cheaper settings of the same method. Each "
     "attack's AUC is held against the published protocol's with the same reference points: the largest difference, its "
@@ -151,11 +151,11 @@ def redraw(testbed: IPProtection, published: list[Measured]) -> pd.DataFrame:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, compare and write results/benchmarks/verdict.{json,md}; of another zoo than mini, verdict_<zoo>."""
+    """Measure, compare and write results/benchmarks/verdict.{json,md}; another zoo or budget is part of the name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict", description=main.__doc__)
     parser.add_argument("--zoo", default="mini", help="of conf/testbed/zoo, one of IP protection")
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default="0,1")
-    parser.add_argument("--budget", type=int, default=64, help="reference points of the published protocol")
+    parser.add_argument("--budget", type=int, default=BUDGET, help="reference points of the published protocol")
     parser.add_argument("--toy", action="store_true", help="a zoo that says nothing, in seconds: does it run?")
     chosen = parser.parse_args(arguments)
     if chosen.toy:
@@ -190,7 +190,8 @@ def main(arguments: list[str]) -> int:
     tables = {heading: table, f"The cheapest, measured by itself. {conclusion(alone)}": alone}
     if len(seeds) > 1:
         tables["The published protocol beside itself"] = redraw(testbed, published)
-    name = "verdict" if chosen.zoo == "mini" else f"verdict_{chosen.zoo}"
+    other = [chosen.zoo] * (chosen.zoo != "mini") + [str(chosen.budget)] * (chosen.budget != BUDGET)
+    name = "_".join(["verdict", *other])
     print(save(name, f"What the same verdict costs: zoo {chosen.zoo}", EXPLANATION, tables, vars(chosen)))
     return 0
 

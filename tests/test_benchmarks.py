@@ -48,7 +48,7 @@ def test_scaling_runs_and_writes_a_table_for_each_axis(command, tmp_path):
 def test_verdict_runs_and_marks_one_setting(command, tmp_path):
     done = command("-m", "benchmarks.verdict", "--toy", "--seeds", "0,1")
     assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "results/benchmarks/verdict_toy.json").read_text())
+    content = json.loads((tmp_path / "results/benchmarks/verdict_toy_8.json").read_text())
     whole, alone, redrawn = content["tables"].values()
     budget = content["settings"]["budget"]
     cheaper = [(steps, budget // share) for steps in verdict.FEWER_STEPS for share in verdict.SHARES]
@@ -60,7 +60,7 @@ def test_verdict_runs_and_marks_one_setting(command, tmp_path):
     # Measured by itself, a smaller draw is the start of the larger one.
     assert alone[0]["Spearman"] == pytest.approx(marked[0]["Spearman"], abs=1e-3)
     assert len(redrawn) == 1
-    assert f"at most 1/{verdict.GOAL}" in (tmp_path / "results/benchmarks/verdict_toy.md").read_text()
+    assert f"at most 1/{verdict.GOAL}" in (tmp_path / "results/benchmarks/verdict_toy_8.md").read_text()
 
 
 @pytest.mark.parametrize("slope", [0, 0.5, 1, 2])
