@@ -19,6 +19,7 @@ from experiments import record
 from experiments.embeddings import load_embedding, save_embedding
 from experiments.interfaces import Method, Testbed
 from experiments.job import available
+from experiments.measure import reuse_freed_memory
 from experiments.methods.sketch import embedded
 from experiments.prepare import part, prepare
 from experiments.progress import bar
@@ -37,6 +38,7 @@ def embed_zoo(
     """
     if not isinstance(method.represent, partial) or method.represent.func is not embedded:
         raise ValueError(f"{method.label} has no embeddings of fixed size; choose method=modelgif_sketch")
+    reuse_freed_memory()
     paths = method.queries(testbed)
     mine = part(testbed.zoo, shard, shards)
     made = 0

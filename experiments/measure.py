@@ -22,6 +22,7 @@ from modelgif_core import Paths, cosine, pairwise_cosine
 Represent = Callable[[str], Tensor]
 Tell = Callable[[float], None]
 USUAL_STEPS = 50
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names for what `mallopt` sets
 HELD_AT_ONCE = 8
 """Models that are shown whole chunks when all pairs are compared; of more, fewer paths are held, and as much memory."""
 
@@ -59,6 +60,7 @@ def measure(
         ValueError: if the samples do not fit, or a distance is infinite.
     """
     _refuse_misfit(testbed, device)
+    reuse_freed_memory()
     began = perf_counter()
     selecting, measuring = Cost(), Cost()
     queries = method.queries(_counted(testbed, selecting, device))
@@ -100,6 +102,14 @@ def measure(
 def _peak_memory() -> float:
     """The most main memory that this process has held so far, in GB (kilobytes on Linux, bytes on macOS)."""
     return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+def reuse_freed_memory() -> None:
+    """Let glibc serve a batch from what the last one freed: else it fetches, and clears, new pages for every one."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, 2**25)
+        library.mallopt(TRIM_THRESHOLD, 2**30)
 
 
 def return_freed_memory() -> None:
