@@ -31,8 +31,8 @@ EXPLANATION = (
     "share of the rate of a large matrix product measured in the same run. Error: length of the difference from the "
     "field in double precision, over that field's length, on one path. Memory: the most that the process held above "
     "what it held before. bfloat16: ours with its products in it (`Fast`), and by how much that changes the field: "
-    "1 - cosine, with random weights, "
-    "which is more than with trained ones. The last columns: where our time goes, as shares."
+    "1 - cosine, with random weights, which is more than with trained ones. The last columns: where our time "
+    "goes, as shares."
 )
 
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from experiments.interfaces import Method, Pair, Testbed, Zoo
 from modelgif_core import Paths, cosine, pairwise_cosine
+from modelgif_core.paths import USUAL_STEPS, held_at_once
 
 Represent = Callable[[str], Tensor]
 Tell = Callable[[float], None]
-USUAL_STEPS = 50
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names for what `mallopt` sets
 HELD_AT_ONCE = 8
 """Models that are shown whole chunks when all pairs are compared; of more, fewer paths are held, and as much memory."""
@@ -125,7 +125,7 @@ def _chunks(queries: Any, size: int) -> Iterator[Any]:
 def _as_large_as(chunk: int, method: Method) -> int:
     """So many paths of this method's steps that their fields are as large as those of `chunk` paths of 50 steps."""
     settings = method.represent.keywords if isinstance(method.represent, partial) else {}
-    return max(1, chunk * USUAL_STEPS // max(1, settings.get("steps", USUAL_STEPS)))
+    return held_at_once(chunk, settings.get("steps", USUAL_STEPS))
 
 
 def _products_will_do(method: Method, queries: Any, pairs: list[Pair]) -> bool:

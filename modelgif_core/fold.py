@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 LAYERS = {nn.BatchNorm1d: (nn.Linear, nn.Conv1d), nn.BatchNorm2d: (nn.Conv2d,), nn.BatchNorm3d: (nn.Conv3d,)}
 TOLERANCE = 1e-5
 WIDE = 128
+"""Channels, going in and out, from which on a convolution is wide."""
 
 
 def folded(model: nn.Module, example: Tensor) -> nn.Module:

@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+USUAL_STEPS = 50
+"""Quadrature nodes on a path, as published."""
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -51,3 +54,12 @@ class Paths:
         """The same paths in consecutive chunks of at most `size`."""
         for first in range(0, len(self), size):
             yield self[first : first + size]
+
+
+def held_at_once(chunk: int, steps: int) -> int:
+    """How many paths of so many steps have fields as large as `chunk` paths of the usual 50; at least one.
+
+    >>> held_at_once(16, 50), held_at_once(16, 5), held_at_once(1, 1000)
+    (16, 160, 1)
+    """
+    return max(1, chunk * USUAL_STEPS // max(1, steps))

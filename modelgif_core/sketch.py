@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from modelgif_core.distance import unit
 from modelgif_core.field import extract_field
-from modelgif_core.paths import Paths
+from modelgif_core.paths import USUAL_STEPS, Paths, held_at_once
 
 METRICS = ("cosine", "euclidean")
 
@@ -78,7 +78,7 @@ def embed(
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}: only these are inner products")
     vector = torch.zeros(dims, dtype=torch.float64)
     alive = []
-    chunk = max(1, chunk * 50 // max(1, extraction.get("steps", 50)))
+    chunk = held_at_once(chunk, extraction.get("steps", USUAL_STEPS))
     for first in range(0, len(paths), chunk):
         field = extract_field(model, paths[first : first + chunk], **extraction)
         alive.append(field.any(2))
