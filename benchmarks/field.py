@@ -142,7 +142,7 @@ def compare(build: Callable[[], nn.Module], side: int, references: int, repeats:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure every network, or those named, and write results/benchmarks/field.{json,md}."""
+    """Measure every network, or those named, and write field.{json,md}."""
     known = networks()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.field", description=main.__doc__)
     parser.add_argument("networks", nargs="*", metavar="network", help=f"of {', '.join(known)}")
@@ -163,7 +163,8 @@ def main(arguments: list[str]) -> int:
     table.insert(7, "Share of matrix product, ours", table["GFLOP/s, ours"] / peak)
     settings = {"steps": STEPS, "repeats": chosen.repeats, "matrix product GFLOP/s": peak}
     heading = f"Matrix product: {peak:.0f} GFLOP/s"
-    print(save("field", "Gradient fields: ours beside the published protocol", EXPLANATION, {heading: table}, settings))
+    title = "Gradient fields: ours beside the published protocol"
+    print(save("field", title, EXPLANATION, {heading: table}, settings, arguments))
     return 0
 
 

@@ -168,7 +168,7 @@ def measure(content: Hub, cores: int) -> pd.DataFrame:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure every engine and write results/benchmarks/hub.{json,md}."""
+    """Measure every engine and write hub.{json,md}."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hub", description=main.__doc__)
     for name, default in {"--sizes": "100000,1000000", "--dims": "512,4096"}.items():
         parser.add_argument(name, type=lambda text: [int(part) for part in text.split(",")], default=default)
@@ -192,7 +192,7 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)  # as searches had
     explanation = EXPLANATION.format(cores=cores, queries=chosen.queries, error=0.5 / sqrt(chosen.queries))
     settings, name = vars(chosen) | {"cores": cores}, "hub_toy" if chosen.toy else "hub"
-    print(save(name, "Searching a hub of models", explanation, tables, settings))
+    print(save(name, "Searching a hub of models", explanation, tables, settings, arguments))
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.report import FOLDER, save
+from benchmarks.report import folder, save
 
 EXPLANATION = (
     "Computed from the gradients per second that `python -m benchmarks.field` measured on one thread of the machine "
@@ -27,7 +27,7 @@ def rates(network: str) -> dict[str, float]:
         FileNotFoundError: if nothing was measured yet.
         ValueError: if that network was not.
     """
-    file = FOLDER / "field.json"
+    file = folder() / "field.json"
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing; python -m benchmarks.field makes it")
     rows = next(iter(json.loads(file.read_text())["tables"].values()))
@@ -58,7 +58,7 @@ def plan(rate: dict[str, float], models: int, seeds: int, pixels: int) -> pd.Dat
 
 
 def main(arguments: list[str]) -> int:
-    """Print the plan and write results/benchmarks/plan.{json,md}."""
+    """Print the plan and write plan.{json,md}."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description=main.__doc__)
     parser.add_argument("--models", type=int, default=155)
     parser.add_argument("--seeds", type=int, default=5)
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     title = f"What {chosen.models} models and {chosen.seeds} seeds take: {chosen.network}"
-    print(save("plan", title, EXPLANATION, {"Plan": table}, vars(chosen)))
+    print(save("plan", title, EXPLANATION, {"Plan": table}, vars(chosen), arguments))
     return 0
 
 

@@ -2,8 +2,10 @@
 
 import json
 import platform
+import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -17,6 +19,20 @@ from experiments.record import commit
 from experiments.store import write
 
 FOLDER = Path("results/benchmarks")
+
+
+def folder() -> Path:
+    """Where this machine's benchmarks are; another processor has a folder of its own beside it."""
+    return FOLDER / slug(_processor())
+
+
+def slug(processor: str) -> str:
+    """A processor's name as a folder's.
+
+    >>> slug("Intel(R) Xeon(R) Processor")
+    'intel_xeon_processor'
+    """
+    return re.sub("[^a-z0-9]+", "_", re.sub(r"\((r|tm)\)", "", processor.lower())).strip("_")
 
 
 def machine() -> dict[str, Any]:
@@ -62,8 +78,15 @@ def memory_growth(work: Callable[[], Any]) -> float:
     return peak_memory(work) - before
 
 
-def save(name: str, title: str, explanation: str, tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> str:
-    """Write results/benchmarks/<name>.json and .md; returns the page."""
+def save(
+    name: str,
+    title: str,
+    explanation: str,
+    tables: dict[str, pd.DataFrame],
+    settings: dict[str, Any],
+    arguments: Sequence[str],
+) -> str:
+    """Write <name>.json and .md into this machine's folder; returns the page, which ends with the command."""
     where = machine()
     content = {
         "machine": where,
@@ -73,13 +96,14 @@ def save(name: str, title: str, explanation: str, tables: dict[str, pd.DataFrame
     lines = [f"# {title}", "", explanation, ""]
     for heading, table in tables.items():
         lines += [f"**{heading}**", "", table.to_markdown(floatfmt=".3g"), ""]
+    command = shlex.join(["python", "-m", f"benchmarks.{name.partition('_')[0]}", *arguments])
     lines.append(
         f"{where['processor']}, {where['threads']} thread, torch {where['torch']}, commit {where['commit'][:12]}. "
-        f"Made by `python -m benchmarks.{name.partition('_')[0]}`."
+        f"Made by `{command}`."
     )
     page = "\n".join(lines) + "\n"
-    write(FOLDER / f"{name}.json", json.dumps(content, indent=1, default=float).encode())
-    write(FOLDER / f"{name}.md", page.encode())
+    write(folder() / f"{name}.json", json.dumps(content, indent=1, default=float).encode())
+    write(folder() / f"{name}.md", page.encode())
     return page
 
 

@@ -168,7 +168,7 @@ def growth(table: pd.DataFrame) -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure every axis and write results/benchmarks/scaling.{json,md}."""
+    """Measure every axis and write scaling.{json,md}."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="sizes that say nothing, in seconds: does it run?")
     quick = parser.parse_args(arguments).quick
@@ -186,7 +186,7 @@ def main(arguments: list[str]) -> int:
     )
     tables = {"All axes": whole.rename_axis("Axis")} | {axis.capitalize(): table for axis, table in axes.items()}
     settings = {"1x": asdict(base), "factors": factors, "chunk": CHUNK, "repeats": repeats, "quick": quick}
-    print(save("scaling", "How cost grows", explanation, tables, settings))
+    print(save("scaling", "How cost grows", explanation, tables, settings, arguments))
     return 0
 
 

@@ -151,7 +151,7 @@ def redraw(testbed: IPProtection, published: list[Measured]) -> pd.DataFrame:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, compare and write results/benchmarks/verdict.{json,md}; another zoo or budget is part of the name."""
+    """Measure, compare and write verdict.{json,md}; another zoo or budget is part of the name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict", description=main.__doc__)
     parser.add_argument("--zoo", default="mini", help="of conf/testbed/zoo, one of IP protection")
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default="0,1")
@@ -192,7 +192,8 @@ def main(arguments: list[str]) -> int:
         tables["The published protocol beside itself"] = redraw(testbed, published)
     other = [chosen.zoo] * (chosen.zoo != "mini") + [str(chosen.budget)] * (chosen.budget != BUDGET)
     name = "_".join(["verdict", *other])
-    print(save(name, f"What the same verdict costs: zoo {chosen.zoo}", EXPLANATION, tables, vars(chosen)))
+    title = f"What the same verdict costs: zoo {chosen.zoo}"
+    print(save(name, title, EXPLANATION, tables, vars(chosen), arguments))
     return 0
 
 

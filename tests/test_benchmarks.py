@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hydra.utils import instantiate
 
-from benchmarks import scaling, verdict
+from benchmarks import report, scaling, verdict
 
 AXES = ["Models", "References", "Steps", "Pixels"]
 
@@ -31,7 +31,7 @@ def distances(toy, seed, references=4):
 def test_scaling_runs_and_writes_a_table_for_each_axis(command, tmp_path):
     done = command("-m", "benchmarks.scaling", "--quick")
     assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "results/benchmarks/scaling.json").read_text())
+    content = json.loads((tmp_path / report.folder() / "scaling.json").read_text())
     tables = content["tables"]
     assert list(tables) == ["All axes", *AXES]
     assert [row["Axis"] for row in tables["All axes"]] == AXES
@@ -39,7 +39,7 @@ def test_scaling_runs_and_writes_a_table_for_each_axis(command, tmp_path):
         start = content["settings"]["1x"][axis.lower()]
         assert [row[axis] for row in tables[axis]] == [start * factor for factor in content["settings"]["factors"]]
         assert all(row[f"Seconds, {way}"] > 0 for row in tables[axis] for way in scaling.WAYS)
-    page = (tmp_path / "results/benchmarks/scaling.md").read_text()
+    page = (tmp_path / report.folder() / "scaling.md").read_text()
     assert "Exponent of seconds, all pairs" in page
     assert "Growth of memory from 1x to 8x, embeddings" in page
 
@@ -48,7 +48,7 @@ def test_scaling_runs_and_writes_a_table_for_each_axis(command, tmp_path):
 def test_verdict_runs_and_marks_one_setting(command, tmp_path):
     done = command("-m", "benchmarks.verdict", "--toy", "--seeds", "0,1")
     assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "results/benchmarks/verdict_toy_8.json").read_text())
+    content = json.loads((tmp_path / report.folder() / "verdict_toy_8.json").read_text())
     whole, alone, redrawn = content["tables"].values()
     budget = content["settings"]["budget"]
     cheaper = [(steps, budget // share) for steps in verdict.FEWER_STEPS for share in verdict.SHARES]
@@ -60,7 +60,7 @@ def test_verdict_runs_and_marks_one_setting(command, tmp_path):
     # Measured by itself, a smaller draw is the start of the larger one.
     assert alone[0]["Spearman"] == pytest.approx(marked[0]["Spearman"], abs=1e-3)
     assert len(redrawn) == 1
-    assert f"at most 1/{verdict.GOAL}" in (tmp_path / "results/benchmarks/verdict_toy_8.md").read_text()
+    assert f"at most 1/{verdict.GOAL}" in (tmp_path / report.folder() / "verdict_toy_8.md").read_text()
 
 
 @pytest.mark.parametrize("slope", [0, 0.5, 1, 2])

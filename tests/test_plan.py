@@ -12,7 +12,7 @@ ROW = {"Network": "ResNet-20", "Gradients/s, plain": 100.0, "Gradients/s, ours":
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    file = tmp_path / report.FOLDER / "field.json"
+    file = tmp_path / report.folder() / "field.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"tables": {"Matrix product": [ROW]}}))
 
@@ -20,7 +20,7 @@ def measured(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("measured")
 def test_hours_are_gradients_over_rate_and_jobs(tmp_path):
     assert plan.main(["--models", "10", "--seeds", "2"]) == 0
-    content = json.loads((tmp_path / report.FOLDER / "plan.json").read_text())
+    content = json.loads((tmp_path / report.folder() / "plan.json").read_text())
     rows = {row["Setting"]: row for row in content["tables"]["Plan"]}
     published = rows["published, plain"]
     assert published["Gradients"] == 10 * 2 * 50 * 512
