@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks.report import memory_growth, memory_held, save, timed
 from experiments import queries
 from experiments.interfaces import Method, Pair, Report, Samples, Testbed, Zoo, ZooModel
-from experiments.measure import measure
+from experiments.measure import measure, return_freed_memory, reuse_freed_memory
 from modelgif_core import Paths, cosine, embed, extract_field, sketch_distances
 from modelgif_core.readout import Readout, predicted_class
 from modelgif_core.view import View, flat
@@ -42,7 +42,7 @@ class Size:
     pixels: int
 
 
-FULL = Size(models=8, references=32, steps=16, pixels=400)
+FULL = Size(models=4, references=32, steps=25, pixels=800)
 QUICK = Size(models=2, references=4, steps=4, pixels=64)
 WARM_UP = Size(models=2, references=32, steps=16, pixels=64)
 """Small, but a whole batch on a folded network: what libraries load at first use belongs to no size."""
@@ -93,9 +93,14 @@ def all_pairs(place: AllPairs, steps: int) -> None:
 
 
 def embeddings(place: AllPairs, steps: int) -> None:
-    """A vector for each model, then distances of all pairs of vectors."""
+    """A vector for each model, as `experiments.embed` makes them, then distances of all pairs of vectors."""
     paths = _paths(place)
-    sketch_distances([embed(model.load(), paths, steps=steps, chunk=CHUNK) for model in place.zoo.values()])
+    reuse_freed_memory()
+    found = []
+    for model in place.zoo.values():
+        found.append(embed(model.load(), paths, steps=steps, chunk=CHUNK))
+        return_freed_memory()
+    sketch_distances(found)
 
 
 WAYS: dict[str, Callable[[AllPairs, int], None]] = {"all pairs": all_pairs, "embeddings": embeddings}

@@ -19,7 +19,7 @@ from experiments import record
 from experiments.embeddings import load_embedding, save_embedding
 from experiments.interfaces import Method, Testbed
 from experiments.job import available
-from experiments.measure import reuse_freed_memory
+from experiments.measure import return_freed_memory, reuse_freed_memory
 from experiments.methods.sketch import embedded
 from experiments.prepare import part, prepare
 from experiments.progress import bar
@@ -49,6 +49,7 @@ def embed_zoo(
                 if not file.exists():
                     save_embedding(file, embed(model.load().to(device), paths, **method.represent.keywords))
                     made += 1
+            return_freed_memory()
             tell(done, len(mine))
     return made
 

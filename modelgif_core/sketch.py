@@ -7,7 +7,7 @@ numbers. It is accumulated while the field streams by, and models that were neve
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
@@ -18,10 +18,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from modelgif_core.distance import unit
-from modelgif_core.field import extract_field
+from modelgif_core.field import Field, extract_field
 from modelgif_core.paths import USUAL_STEPS, Paths, held_at_once
 
 METRICS = ("cosine", "euclidean")
+AT_ONCE = 2**14
+"""Coordinates that are sketched at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,10 @@ def embed(
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}: only these are inner products")
     vector = torch.zeros(dims, dtype=torch.float64)
-    alive = []
     chunk = held_at_once(chunk, extraction.get("steps", USUAL_STEPS))
-    for first in range(0, len(paths), chunk):
-        field = extract_field(model, paths[first : first + chunk], **extraction)
-        alive.append(field.any(2))
-        for position, points in enumerate(unit(field) if metric == "cosine" else field, start=first):
-            vector.index_add_(0, *_signed(points, dims, seed, position))
+    chunks = ((first, paths[first : first + chunk]) for first in range(0, len(paths), chunk))
+    # A field has no name here, so that it is gone before the next one is made.
+    alive = [_add(vector, extract_field(model, part, **extraction), metric, seed, first) for first, part in chunks]
     lives = torch.cat(alive)
     vector /= sqrt(lives.numel())
     return Embedding(vector.float(), lives, metric, _reference(paths, metric, dims, seed, extraction))
@@ -124,12 +123,23 @@ def sketch_distance(a: Embedding, b: Embedding) -> float:
     return float(sketch_distances([a, b])[0, 1])
 
 
-def _signed(points: Float[Tensor, "steps dims"], dims: int, seed: int, position: int) -> tuple[Tensor, Tensor]:
-    """Buckets of a path's coordinates, and the coordinates under random signs; the same whatever the chunk."""
+def _add(vector: Tensor, field: Field, metric: str, seed: int, first: int) -> Bool[Tensor, "paths steps"]:
+    """Add the field of the paths from the one numbered `first` to a sketch; returns where it does not vanish."""
+    for position, points in enumerate(unit(field) if metric == "cosine" else field, start=first):
+        for buckets, values in _signed(points, len(vector), seed, position):
+            vector.index_add_(0, buckets, values)
+    return field.any(2)
+
+
+def _signed(
+    points: Float[Tensor, "steps dims"], dims: int, seed: int, position: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Buckets of a path's coordinates, and the coordinates under random signs, some at a time; whatever the chunk."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + position)
-    drawn = torch.randint(2 * dims, (points.numel(),), generator=generator)
-    signs = (drawn & 1).double() * 2 - 1
-    return drawn >> 1, points.flatten().double() * signs
+    for part in points.flatten().split(AT_ONCE):
+        drawn = torch.randint(2 * dims, part.shape, generator=generator)
+        signs = (drawn & 1).double() * 2 - 1
+        yield drawn >> 1, part.double() * signs
 
 
 def _reference(paths: Paths, metric: str, dims: int, seed: int, extraction: dict[str, Any]) -> str:
