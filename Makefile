@@ -13,7 +13,7 @@ export MKL_NUM_THREADS := 1
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare
 	$(BIN)/python run.py experiment=ip_protection seed=0 hydra/launcher=joblib hydra.launcher.n_jobs=2
-	$(BIN)/python -m experiments.tables ip_protection
+	$(BIN)/python -m experiments.pages ip_protection
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
@@ -24,7 +24,7 @@ check: .venv/installed
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 tables: .venv/installed
-	$(BIN)/python -m experiments.tables
+	$(BIN)/python -m experiments.pages
 
 clean:
 	rm -rf results/runs results/wandb cache .pytest_cache .ruff_cache

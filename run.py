@@ -13,9 +13,9 @@ from typing import Any, cast
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import record
 from experiments.refusal import one_line
-from experiments.store import lock
+from experiments.storage import record
+from experiments.storage.files import lock
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

@@ -41,7 +41,7 @@ def networks() -> dict[str, tuple[Callable[[], nn.Module], int, int]]:
     import timm
     import torchvision.models as zoo
 
-    from experiments.resnet_cifar import resnet
+    from experiments.networks.resnet_cifar import resnet
 
     vit = partial(timm.create_model, "vit_tiny_patch16_224", img_size=32, patch_size=4, num_classes=10)
     return {

@@ -20,7 +20,7 @@ import torch
 from sklearn.preprocessing import normalize
 
 from benchmarks.report import save, timed
-from experiments import record
+from experiments.storage import record
 
 RECORDED = Path(__file__).parent.parent / "results" / "recorded"
 KINDS = {"fine-tuned": "finetune", "pruned": "pruning", "transferred": "transfer"}  # and how their roles begin

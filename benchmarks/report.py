@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 
 from experiments.measure import return_freed_memory
-from experiments.record import commit
-from experiments.store import write
+from experiments.storage.files import write
+from experiments.storage.record import commit
 
 FOLDER = Path("results/benchmarks")
 

@@ -21,9 +21,11 @@ import torch
 from torch import nn
 
 from benchmarks.report import memory_growth, memory_held, save, timed
-from experiments import queries
 from experiments.interfaces import Method, Pair, Report, Samples, Testbed, Zoo, ZooModel
 from experiments.measure import measure, return_freed_memory, reuse_freed_memory
+from experiments.queries.paths import paths
+from experiments.queries.samples import random_samples
+from experiments.queries.starts import mean_colour
 from modelgif_core import Paths, cosine, embed, extract_field, sketch_distances
 from modelgif_core.readout import Readout, predicted_class
 from modelgif_core.view import View, flat
@@ -131,7 +133,7 @@ def alone(way: str, size: Size, repeats: int) -> Cost:
     # A fork server imports torch once and does nothing else; what it forks is as empty as a spawned process.
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["benchmarks.report", "experiments.queries"])
+        context.set_forkserver_preload(["benchmarks.report", "experiments.queries.samples"])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(cost, way, size, repeats).result()
 
@@ -196,7 +198,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _paths(place: Testbed) -> Paths:
-    return queries.paths(place, choose=partial(queries.random_samples, seed=0), start=queries.mean_colour)
+    return paths(place, choose=partial(random_samples, seed=0), start=mean_colour)
 
 
 def _square(number: int) -> bool:

@@ -23,8 +23,8 @@ from omegaconf import OmegaConf
 from benchmarks.report import save
 from experiments.measure import measure
 from experiments.prepare import prepare
-from experiments.statistics import Estimate, auc, refuse_dead, spearman
-from experiments.testbeds.ip_protection import IPProtection
+from experiments.statistics.intervals import Estimate, auc, refuse_dead, spearman
+from experiments.testbeds.ip_protection.testbed import IPProtection
 
 CONF = Path(__file__).parent.parent / "conf"
 STEPS, FEWER_STEPS, SHARES = 50, (2, 3, 5, 12), (8, 4, 2, 1)

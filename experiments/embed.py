@@ -1,7 +1,7 @@
-"""One vector for each model of a zoo, then all distances at once: python -m experiments.embed method=modelgif_sketch.
+"""One vector for each model of a zoo, then all distances at once: python -m experiments.embed method=modelgif/sketch.
 
 A model is embedded by itself, so a thousand models are as many jobs as there are machines for, over one shared folder:
-python -m experiments.embed -m 'shard=range(20)' shards=20 hydra/launcher=submitit_slurm method=modelgif_sketch
+python -m experiments.embed -m 'shard=range(20)' shards=20 hydra/launcher=submitit_slurm method=modelgif/sketch
 """
 
 import sys
@@ -15,16 +15,16 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import record
-from experiments.embeddings import load_embedding, save_embedding
 from experiments.interfaces import Method, Testbed
 from experiments.job import available
 from experiments.measure import return_freed_memory, reuse_freed_memory
-from experiments.methods.sketch import embedded
+from experiments.methods.fields.sketch import embedded
 from experiments.prepare import part, prepare
 from experiments.progress import bar
 from experiments.refusal import one_line
-from experiments.store import lock, write
+from experiments.storage import record
+from experiments.storage.embeddings import load_embedding, save_embedding
+from experiments.storage.files import lock, write
 from modelgif_core import embed, sketch_distances
 
 
@@ -37,7 +37,7 @@ def embed_zoo(
         ValueError: if the method has no embeddings, or there is no such part.
     """
     if not isinstance(method.represent, partial) or method.represent.func is not embedded:
-        raise ValueError(f"{method.label} has no embeddings of fixed size; choose method=modelgif_sketch")
+        raise ValueError(f"{method.label} has no embeddings of fixed size; choose method=modelgif/sketch")
     reuse_freed_memory()
     paths = method.queries(testbed)
     mine = part(testbed.zoo, shard, shards)

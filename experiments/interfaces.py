@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from inspect import signature
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -22,6 +21,55 @@ class Samples(NamedTuple):
 
     inputs: Tensor
     labels: Tensor | None = None
+
+
+POOLS = ("forget", "forget_unseen", "retain", "retain_unseen")
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Labelled images with a role each; nothing is in two of them."""
+
+    forget: Samples
+    """Training images that have to be forgotten."""
+    forget_unseen: Samples
+    """Images like them that no model trains on: of the same class, or simply unseen if a random share is forgotten."""
+    retain: Samples
+    """All other training images."""
+    retain_unseen: Samples
+    """Images like those that no model trains on."""
+    classes: int
+    """Number of classes, the forgotten one included."""
+    label: int | None
+    """The forgotten class; None if a random share is forgotten."""
+
+    def everything(self) -> Samples:
+        """All training images: to be retained, then to be forgotten."""
+        both = (self.retain, self.forget)
+        labels = [labels_of(part, name) for part, name in zip(both, ("retain", "forget"), strict=True)]
+        return Samples(torch.cat([part.inputs for part in both]), torch.cat(labels))
+
+    def to(self, device: torch.device | str) -> "Pools":
+        """The same pools on that device."""
+        parts = {name: getattr(self, name) for name in POOLS}
+        moved = {
+            name: Samples(part.inputs.to(device), labels_of(part, name).to(device)) for name, part in parts.items()
+        }
+        return Pools(**moved, classes=self.classes, label=self.label)
+
+
+def labels_of(samples: Samples, name: str) -> Tensor:
+    """The labels of a set.
+
+    Raises:
+        ValueError: if the set is empty or has not one label for each input.
+    """
+    if not len(samples.inputs):
+        raise ValueError(f"the {name} set is empty; unlearning needs samples to retain and samples to forget")
+    if samples.labels is None or len(samples.labels) != len(samples.inputs):
+        found = "none" if samples.labels is None else len(samples.labels)
+        raise ValueError(f"the {name} set needs a label for each of its {len(samples.inputs)} inputs, not {found}")
+    return samples.labels
 
 
 @dataclass(frozen=True)
@@ -129,18 +177,3 @@ class Method:
     """Name for tables and figures."""
     stop: Stop | None = None
     """When to show no more reference points; None shows the whole budget."""
-
-    def __post_init__(self) -> None:
-        for part in (self.queries, self.represent, self.distance):
-            _check_settings(part)
-
-
-def _check_settings(function: Any) -> None:
-    """Refuse a partial function's unknown settings now, not after an hour of work."""
-    if isinstance(function, partial):
-        known = [name for name, given in signature(function.func).parameters.items() if given.kind != given.VAR_KEYWORD]
-        for name, value in function.keywords.items():
-            if name not in known:
-                called = function.func.__name__
-                raise ValueError(f"{called} has no setting {name!r}; it has {', '.join(known)}")
-            _check_settings(value)

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from hydra.utils import instantiate
 
-from experiments import record
 from experiments.interfaces import Method, Testbed
 from experiments.measure import measure
 from experiments.prepare import prepare
 from experiments.progress import bar
+from experiments.storage import record
 
 
 def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     saved = record.save(folder, config, described(distances, testbed), report, perf_counter() - began)
     print(f"{record.title(config)}: {folder}/report.json")
     if config["wandb"]["mode"] != "disabled":
-        from experiments.tracking import track  # only here, because wandb takes seconds to import
+        from experiments.storage.tracking import track  # only here, because wandb takes seconds to import
 
         track(config, folder, saved, described(distances, testbed))
     return saved

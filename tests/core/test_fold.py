@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
-from experiments.resnet_cifar import resnet
+from experiments.networks.resnet_cifar import resnet
 from modelgif_core import Paths, extract_field
 from modelgif_core.fold import folded
 

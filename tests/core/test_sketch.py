@@ -102,7 +102,7 @@ def test_what_has_no_sketch_is_refused():
 
 
 def test_an_embedding_survives_its_file_and_damage_is_noticed(tmp_path):
-    from experiments.embeddings import load_embedding, save_embedding
+    from experiments.storage.embeddings import load_embedding, save_embedding
 
     one = embed(network(0), PATHS, dims=64, steps=5)
     save_embedding(tmp_path / "one.safetensors", one)

@@ -1,0 +1,1 @@
+"""Methods that compare features of the same samples."""

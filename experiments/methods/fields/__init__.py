@@ -1,0 +1,1 @@
+"""Methods that compare gradients of models with respect to their inputs."""

@@ -1,0 +1,61 @@
+"""Distances between outputs: what anyone with an API can compute, and so what a gradient method has to beat.
+
+`agreement` on random samples is the floor; on samples that the victim gets wrong it is AKH (Godinot et al., "Queries,
+Representation & Detection", AAAI 2025). The output comparisons mean something for equal label sets only.
+"""
+
+import torch
+from jaxtyping import Float
+from scipy.spatial.distance import jensenshannon
+from torch import Tensor, nn
+
+from experiments.interfaces import Samples
+from experiments.networks.forward import logits
+from modelgif_core.distance import standardised_cosine
+
+
+def outputs(model: nn.Module, samples: Samples) -> Float[Tensor, "samples classes"]:
+    """The model's logits.
+
+    Raises:
+        ValueError: if the model is no classifier.
+    """
+    found = logits(model, samples.inputs)
+    if found.ndim != 2:
+        raise ValueError(
+            f"labels and logits come from classifiers, whose outputs are (samples, classes), not {tuple(found.shape)}; "
+            "for encoders take a method that compares features or fields"
+        )
+    return found
+
+
+def agreement(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
+    """Whether the two predicted labels differ: 0 (same) or 1; the mean is the normalised Hamming distance."""
+    return (a.argmax(1) != b.argmax(1)).float()
+
+
+def logit_cosine(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
+    """One minus the cosine of centred logits: 0 to 2; blind to shifts that softmax does not see."""
+    _same_classes(a, b)
+    return standardised_cosine(a[:, None], b[:, None])
+
+
+def jensen_shannon(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
+    """Jensen-Shannon divergence of the predicted distributions in nats: 0 to ln 2."""
+    _same_classes(a, b)
+    # Rounding may leave a tiny negative number, whose root is NaN, under equal distributions.
+    return torch.from_numpy(jensenshannon(a.double().softmax(1), b.double().softmax(1), axis=1) ** 2).nan_to_num(0)
+
+
+def activation_distance(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
+    """Euclidean distance of the predicted distributions: 0 (same) to the root of 2.
+
+    What Chundawat et al. (AAAI 2023) and Foster et al. (AAAI 2024) call activation distance, with one retrained model.
+    """
+    _same_classes(a, b)
+    return (a.double().softmax(1) - b.double().softmax(1)).norm(dim=1)
+
+
+def _same_classes(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"outputs of one shape are compared, not {tuple(a.shape)} with {tuple(b.shape)}")

@@ -1,0 +1,48 @@
+"""SAC-m (Guan et al., "Are You Stealing My Model? Sample Correlation for Fingerprinting", NeurIPS 2022).
+
+Compares how a model's outputs on the samples relate to each other, so label sets may differ. The published code's
+CutMix is milder than its name: one small box for the whole batch, kept only near a corner, images transposed.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from experiments.interfaces import Samples, Testbed
+from experiments.queries.samples import random_samples
+
+
+def corner_cutmix_samples(testbed: Testbed, *, seed: int, side: float = 0.2, transpose: bool = True) -> Samples:
+    """A budget of random samples with one corner box of a permuted batch pasted in.
+
+    Args:
+        testbed: gives pool and budget.
+        seed: draws samples, permutation and box.
+        side: side of the box as a share of the image's.
+        transpose: swap rows and columns, as the published file of samples does.
+    """
+    images = random_samples(testbed, seed=seed).inputs.clone()
+    generator = torch.Generator().manual_seed(seed)
+    spans = []
+    for size in images.shape[2:]:
+        # The published code redraws the centre until both coordinates lie in the outer sixth.
+        edge = int(torch.randint(2, (), generator=generator)) * 5 / 6
+        centre = int((edge + float(torch.rand((), generator=generator)) / 6) * size)
+        half = int(side * size / 2)
+        spans.append(slice(max(0, centre - half), min(size, centre + half)))
+    rows, columns = spans
+    partners = images[torch.randperm(len(images), generator=generator)]
+    images[:, :, rows, columns] = partners[:, :, rows, columns]
+    return Samples(images.transpose(2, 3).contiguous() if transpose else images)
+
+
+def sample_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of the two models' cosine matrices between samples, halved: 0 (same) to 1."""
+    if len(a) != len(b):
+        raise ValueError(f"outputs on the same samples are compared, not on {len(a)} and {len(b)}")
+    return ((_cosines(a) - _cosines(b)) / 2).abs().mean()
+
+
+def _cosines(outputs: Tensor) -> Tensor:
+    unit = normalize(outputs, dim=1)
+    return unit @ unit.T

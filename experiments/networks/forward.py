@@ -1,0 +1,36 @@
+"""What models answer: forward passes without gradients."""
+
+import torch
+from torch import Tensor, nn
+
+
+def predictions(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The model's logits on all inputs, in eval mode and without gradients."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model(part) for part in inputs.split(256)])
+
+
+def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """Share of inputs whose largest logit is the label's."""
+    return float((predictions(model, inputs).argmax(1) == labels).float().mean())
+
+
+def logits(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
+    """The model's outputs on all inputs, on the CPU, without gradients.
+
+    Raises:
+        ValueError: if an output is not finite.
+    """
+    device = next((p.device for p in model.parameters()), inputs.device)
+    with torch.no_grad():
+        outputs = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
+    if not torch.isfinite(outputs).all():
+        raise ValueError("outputs are not finite")
+    return outputs
+
+
+def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
+    """log(p / (1 - p)) of each row's true class (n,): any number, 0 if p is a half; exact where p rounds to 0 or 1."""
+    true = labels[:, None]
+    return outputs.gather(1, true)[:, 0] - outputs.scatter(1, true, -torch.inf).logsumexp(1)

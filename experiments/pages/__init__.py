@@ -1,0 +1,1 @@
+"""Tables, pictures and text, read back from records; nothing reads pages."""

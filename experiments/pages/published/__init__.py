@@ -1,0 +1,1 @@
+"""Published figures, recomputed from published data; no model is needed."""

@@ -1,0 +1,1 @@
+"""Files that last: whole or not there, named by what they hold."""

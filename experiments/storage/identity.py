@@ -1,0 +1,114 @@
+"""What makes two things the same: names made of functions by their bare names and of all their settings.
+
+Runs and trained models are named by what they are. Moving a function to another module, renaming a label or computing
+on another device changes no name; another default, seed or image does.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+from torch import Tensor
+
+PLACES = frozenset({"cache", "root", "folder", "url", "device", "download"})
+"""Settings that say where things lie or are computed: they have no part in what a thing is."""
+SHOWN = frozenset({"label", "access"})
+"""What tables say of a method."""
+
+
+def run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What names a run: its testbed, method and seed, with all defaults; not device, folders, labels or W&B."""
+    method = {key: value for key, value in config["method"].items() if key not in SHOWN}
+    return {"testbed": described(config["testbed"]), "method": described(method), "seed": config["seed"]}
+
+
+def digest(content: Any) -> str:
+    """Twelve hexadecimal digits that name JSON-like content.
+
+    >>> digest({"b": 1, "a": [2, 3]}) == digest({"a": (2, 3), "b": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def fingerprint(*tensors: Tensor | None) -> str:
+    """Twelve hexadecimal digits that name these very numbers; one other pixel gives others.
+
+    >>> import torch
+    >>> fingerprint(torch.zeros(2)) == fingerprint(torch.zeros(2))
+    True
+    """
+    total = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            total.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()[:12]
+
+
+def described(part: Any) -> Any:
+    """A configuration, or a function with its settings, as JSON-like content.
+
+    A call (a mapping with `_target_`, or a partial function) becomes its bare name with every setting that has a
+    value, defaults included; settings that are None say nothing and are left out, so that a new option which is off
+    renames nothing. A file counts by its name.
+
+    Raises:
+        ValueError: if a call has a setting that its function lacks, or a function has no name of its own.
+
+    >>> described({"_target_": "torch.nn.functional.relu", "_partial_": True})
+    ['relu', {'inplace': False}]
+    """
+    if isinstance(part, Mapping):
+        given = {key: value for key, value in part.items() if key not in ("_target_", "_partial_", "_convert_")}
+        return _call(_function(part["_target_"]), given) if "_target_" in part else _settings(given)
+    if isinstance(part, partial):
+        inner = part.func  # Hydra's own kind of partial function is not merged into another
+        if isinstance(inner, partial):
+            return described(partial(inner.func, *inner.args, *part.args, **{**inner.keywords, **part.keywords}))
+        return _call(inner, part.keywords, part.args)
+    if isinstance(part, list | tuple):
+        return [described(value) for value in part]
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        return [type(part).__name__, _settings(vars(part))]
+    if callable(part):
+        return _call(part, {})
+    return part.name if isinstance(part, Path) else part
+
+
+def _function(path: str) -> Callable[..., Any]:
+    try:
+        found = get_object(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"there is no function {path!r}: {str(error).splitlines()[-1]}") from error
+    if not callable(found):
+        raise ValueError(f"{path} is no function, but a {type(found).__name__}")
+    return found
+
+
+def _call(function: Callable[..., Any], given: Mapping[str, Any], positional: tuple[Any, ...] = ()) -> list[Any]:
+    name = function.__name__
+    if not name.isidentifier():
+        raise ValueError(f"a function without a name of its own ({name}) cannot name a file; give it one")
+    try:
+        known = signature(function).parameters
+    except ValueError:  # built in, without a signature
+        return [name, _settings(given)]
+    takes_any = any(parameter.kind == Parameter.VAR_KEYWORD for parameter in known.values())
+    for key in given:
+        if key not in known and not takes_any:
+            raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(known)}")
+    defaults = {key: parameter.default for key, parameter in known.items() if parameter.default is not Parameter.empty}
+    called = dict(zip(known, positional, strict=False))
+    return [name, _settings({**defaults, **called, **given})]
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    named = {key: Path(value).name if key == "file" and value else value for key, value in given.items()}
+    return {str(key): described(value) for key, value in named.items() if value is not None and key not in PLACES}

@@ -1,0 +1,100 @@
+"""A run is a folder named by its configuration; it is finished once `report.json` is in it."""
+
+import json
+import platform
+import subprocess
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.storage import identity
+from experiments.storage.files import ROOT, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.interfaces import Report
+
+
+def folder(config: dict[str, Any]) -> Path:
+    """Where the record of this configuration lies or will lie."""
+    return Path(config["results"]) / "runs" / identity.digest(identity.run(config))
+
+
+def title(config: dict[str, Any]) -> str:
+    """A run's name on the terminal."""
+    return f"{config['name']}: {config['method']['label']}, seed {config['seed']}"
+
+
+def finished(path: Path) -> dict[str, Any] | None:
+    """The record of a finished run, or None.
+
+    Raises:
+        ValueError: if the record cannot be read.
+    """
+    file = path / "report.json"
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text())
+    except ValueError:
+        raise ValueError(f"{file} is damaged; delete it and run again") from None
+
+
+def distances(path: Path) -> "pd.DataFrame":
+    """The distances of a finished run: index (source, target), one column per reference point."""
+    import pandas as pd
+
+    table = pd.read_csv(path / "distances.csv", index_col=["source", "target"])
+    return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"]).astype(float)
+
+
+def save(
+    path: Path,
+    config: dict[str, Any],
+    table: "pd.DataFrame",
+    report: "Report",
+    seconds: float,
+) -> dict[str, Any]:
+    """Write distances, matrices, figures and, last, the report; returns the report."""
+    import torch  # only here, so that asking for a finished run takes no time
+
+    write(path / "distances.csv", table.to_csv(float_format="%.6g").encode())
+    for name, matrix in report.matrices.items():
+        write(path / f"{name}.csv", matrix.to_csv(float_format="%.6g").encode())
+    for name, figure in report.figures.items():
+        drawn = BytesIO()
+        figure.savefig(drawn, dpi=130)
+        write(path / f"{name}.png", drawn.getvalue())
+    record = {
+        "metrics": report.metrics,
+        "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
+        "identity": identity.run(config),
+        "commit": commit(),
+        "device": _device(config["device"]),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "seconds": round(seconds, 2),
+    }
+    write(path / "report.json", json.dumps(record, indent=1).encode())
+    return record
+
+
+def commit() -> str:
+    """The checked-out commit, and whether any file of the project but results and texts differs from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", ".", ":!results", ":!*.md")
+        return git("rev-parse", "HEAD") + (" (changed)" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name.startswith("cuda"):
+        return torch.cuda.get_device_name(torch.device(name))
+    return f"{name} ({platform.machine()}, {torch.get_num_threads()} thread)"

@@ -1,0 +1,1 @@
+"""Is a suspect a copy of the victim?"""

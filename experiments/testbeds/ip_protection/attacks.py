@@ -1,0 +1,119 @@
+"""What is done to a victim: the nine attacks of Guan et al. (2022) and Song et al. (2023), as plain functions.
+
+Recipes follow SAC's zoo with its bugs mended: schedules step as declared, distillation averages over the batch, PGD
+runs in eval mode, last-layer attacks freeze BatchNorm, nothing is chosen on evaluation data. Each takes images and
+labels of its own and a seed, and returns a trained model in eval mode; the victim is left alone.
+"""
+
+import copy
+import warnings
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.utils import prune as masks
+
+from experiments.networks.forward import predictions
+from experiments.networks.timm import new_head
+from experiments.training.fit import fit
+
+
+def finetune_all(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+    """Finetune-A: every weight, gently."""
+    return fit(copy.deepcopy(victim).train(), images, labels, epochs=6, rate=5e-4, seed=seed)
+
+
+def finetune_last(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+    """Finetune-L: the classifier alone; the body keeps its BatchNorm statistics."""
+    model = copy.deepcopy(victim).eval()
+    head = model[-1].get_classifier().parameters()
+    return fit(model, images, labels, epochs=6, rate=5e-3, seed=seed, trainable=list(head))
+
+
+def fine_prune(victim: nn.Module, images: Tensor, labels: Tensor, *, ratio: float, seed: int) -> nn.Module:
+    """Fine-pruning (Liu et al., 2018): rounds that zero the least active channels, each followed by two epochs.
+
+    Channels of all convolutions but the first are ranked together by their mean absolute activation on the attacker's
+    images, relative to their layer's mean; a tenth of them goes in each round until `ratio` is gone.
+    """
+    model = copy.deepcopy(victim)
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)][1:]
+    for round_ in range(1, round(ratio * 10) + 1):
+        activity = _channel_activity(model, layers, images)
+        cut = torch.cat(activity).sort().values[int(round_ / 10 * sum(map(len, activity)))]
+        for layer, active in zip(layers, activity, strict=True):
+            keep = (active >= cut).float().view(-1, 1, 1, 1).expand_as(layer.weight)
+            masks.custom_from_mask(layer, "weight", keep)
+        fit(model.train(), images, labels, epochs=2, rate=2e-3, seed=seed + round_)
+        for layer in layers:
+            masks.remove(layer, "weight")
+    return model.eval()
+
+
+def extract_label(
+    student: nn.Module, victim: nn.Module, images: Tensor, *, epochs: int, rate: float, seed: int
+) -> nn.Module:
+    """Extract-L: a fresh student learns the victim's hard labels."""
+    targets = predictions(victim, images).argmax(1)
+    return fit(student.train(), images, targets, epochs=epochs, rate=rate, seed=seed)
+
+
+def extract_probability(
+    student: nn.Module, victim: nn.Module, images: Tensor, *, epochs: int, rate: float, seed: int
+) -> nn.Module:
+    """Extract-P: a fresh student is distilled (Hinton et al., 2015), 0.9 soft at temperature 20 and 0.1 hard."""
+    temperature = 20
+
+    def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        logits = model(inputs)
+        soft = [(outputs / temperature).log_softmax(1) for outputs in (logits, targets)]
+        divergence = kl_div(soft[0], soft[1], reduction="batchmean", log_target=True)
+        return 0.9 * temperature**2 * divergence + 0.1 * cross_entropy(logits, targets.argmax(1))
+
+    return fit(student.train(), images, predictions(victim, images), epochs=epochs, rate=rate, seed=seed, loss=loss)
+
+
+def extract_adversarial(student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int) -> nn.Module:
+    """Extract-Adv: an extracted student is trained on adversarial examples too, with the victim's labels."""
+    from captum.robust import PGD  # only here: it takes a second, and most attacks do without
+
+    def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        attack = PGD(model.eval(), partial(cross_entropy, reduction="none"), lower_bound=0, upper_bound=1)
+        with warnings.catch_warnings(action="ignore"):  # captum tells that it asks for gradients, at every step
+            hostile = attack.perturb(inputs, radius=0.1, step_size=0.04, step_num=4, target=targets)
+        model.train()
+        return cross_entropy(model(inputs), targets) + cross_entropy(model(hostile.detach()), targets)
+
+    targets = predictions(victim, images).argmax(1)
+    return fit(copy.deepcopy(student).train(), images, targets, epochs=2, rate=1e-3, seed=seed, loss=loss)
+
+
+def transfer_all(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+    """Transfer-A: a new head, then every weight on another task."""
+    model = new_head(victim, classes=10, seed=seed)
+    return fit(model.train(), images, labels, epochs=8, rate=1e-3, seed=seed)
+
+
+def transfer_last(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+    """Transfer-L: a new head, and nothing else, on another task."""
+    model = new_head(victim, classes=10, seed=seed).eval()
+    head = model[-1].get_classifier().parameters()
+    return fit(model, images, labels, epochs=12, rate=1e-2, seed=seed, trainable=list(head))
+
+
+def _channel_activity(model: nn.Module, layers: list[nn.Conv2d], images: Tensor) -> list[Tensor]:
+    seen: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        mean = output.detach().abs().mean((0, 2, 3))
+        seen[module] = mean / mean.mean()
+
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        with torch.no_grad():
+            model.eval()(images[:256])
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [seen[layer] for layer in layers]

@@ -1,0 +1,1 @@
+"""Do distances between encoders agree with how well their tasks transfer?"""

@@ -1,0 +1,126 @@
+"""Pictures of unlearning verification: who is believed, against what they know, and the curves along training."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.storage.files import PUBLISHED
+
+COLOURS = {"forgotten": "#15803d", "kept": "#c2410c", "judged": "#a16207", "aside": "#6b7280"}
+WORDS = {
+    "forgotten": "truly forgotten",
+    "kept": "knows, whatever it shows",
+    "judged": "unlearning method",
+    "aside": "encoder and head apart",
+}
+CURVE_COLOURS = {"retrain": "#15803d", "unrelated": "#1d4ed8", "approximate": "#c2410c"}
+CURVE_WORDS = {"retrain": "directly unlearned", "unrelated": "unrelated", "approximate": "approximately unlearned"}
+Curves = Mapping[str, Mapping[int, pd.Series]]
+
+
+def separation(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float) -> Figure:
+    """A strip for every role: distances from the calibrating retrained models, and the spread of these."""
+    order = [role for kind in COLOURS for role in kinds if kinds[role] == kind and role in set(suspects["role"])]
+    figure = Figure(figsize=(8, 0.36 * len(order) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    for row, role in enumerate(order):
+        values = suspects.loc[suspects["role"] == role, "retrains"]
+        axes.scatter(values, [row] * len(values), color=COLOURS[kinds[role]], s=28, alpha=0.7, linewidths=0)
+        if values.isna().any():
+            axes.text(
+                0.99, row, "no field", transform=axes.get_yaxis_transform(), ha="right", va="center", color="grey"
+            )
+    axes.axvline(bound, color="grey", linestyle="--", linewidth=1, label="95 % of new retrained models lie left of it")
+    for kind in dict.fromkeys(kinds[role] for role in order):
+        axes.scatter([], [], color=COLOURS[kind], label=WORDS[kind])
+    axes.set_yticks(range(len(order)), labels=[role.replace("_", " ") for role in order])
+    axes.invert_yaxis()
+    axes.set_xlabel("mean distance from the calibrating retrained models")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    return _plain(figure)
+
+
+def verdict_map(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
+    """What each suspect still gets right of the forgotten images against its distance from the reference."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    means = suspects.groupby("role")[["accuracy", "reference"]].mean()
+    for kind, colour in COLOURS.items():
+        of_kind = suspects[suspects["role"].map(dict(kinds)) == kind]
+        if len(of_kind):
+            axes.scatter(
+                of_kind["accuracy"],
+                of_kind["reference"],
+                color=colour,
+                s=28,
+                alpha=0.6,
+                linewidths=0,
+                label=WORDS[kind],
+            )
+    for role, accuracy, distance, height in _labelled(means.dropna()):
+        axes.annotate(
+            role.replace("_", " "),
+            (accuracy, distance),
+            xytext=(accuracy + 0.04, height),
+            fontsize="x-small",
+            color=COLOURS[kinds[role]],
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "lightgrey", "linewidth": 0.6, "shrinkA": 0},
+        )
+    axes.set_xlabel("accuracy on unseen images of what was to be forgotten")
+    axes.set_ylabel("distance from the reference")
+    axes.legend(fontsize="small")
+    return _plain(figure)
+
+
+def _labelled(means: pd.DataFrame) -> list[tuple[str, float, float, float]]:
+    """Role, accuracy, distance and the height of its label, so that labels of near points stand above each other."""
+    gap = 0.035 * max(np.ptp(means["reference"]), 1e-9)
+    found: list[tuple[str, float, float, float]] = []
+    for role, (accuracy, distance) in means.sort_values("reference").iterrows():
+        near = [height for _, x, _, height in found if abs(x - accuracy) < 0.25]
+        found.append((str(role), accuracy, distance, max([distance, *(height + gap for height in near)])))
+    return found
+
+
+def curves(measured: Curves, reference: pd.DataFrame) -> Figure:
+    """Distance from the reference along training, mean and range over seeds; published curves thin beneath."""
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for role, found in reference.groupby("role"):
+        share = found["epoch"] / found["epoch"].max()
+        axes.plot(share, found["distance"], color=CURVE_COLOURS[str(role)], linewidth=0.8, alpha=0.6, linestyle=":")
+    for role, curve in measured.items():
+        share = np.array(list(curve)) / max(curve)
+        low, mean, high = ([getattr(values, name)() for values in curve.values()] for name in ("min", "mean", "max"))
+        axes.fill_between(share, low, high, color=CURVE_COLOURS[role], alpha=0.15)
+        axes.plot(
+            share, mean, color=CURVE_COLOURS[role], marker=".", label=f"{CURVE_WORDS[role]} ({len(curve[max(curve)])})"
+        )
+    if len(reference):
+        axes.plot(
+            [], [], color="grey", linewidth=0.8, linestyle=":", label="published (CIFAR-10, 200 epochs, digitised)"
+        )
+    axes.set_xlabel("share of training")
+    axes.set_ylabel("distance from the reference")
+    axes.legend(fontsize="small")
+    return _plain(figure)
+
+
+def published() -> pd.DataFrame:
+    """The paper's curves on CIFAR-10, read off its figure: columns role, epoch, distance."""
+    figure = (
+        pd.read_csv(PUBLISHED / "unlearning_paper_figure_digitised.csv")
+        .query("dataset == 'CIFAR10'")
+        .dropna(subset="distance")
+    )
+    roles = {"direct": "retrain", "unrelated": "unrelated", "approx": "approximate"}
+    return figure.assign(role=figure["comparison"].map(roles))
+
+
+def _plain(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,221 @@
+"""Has a model forgotten? Suspects are compared with what knew everything and with models retrained without the images.
+
+Two readings of one distance: far from the reference (the paper's) and near to the calibrating retrained models; the
+third, relative, is their difference. Models that are truly without the images are told from models that are not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
+from experiments.statistics.intervals import Estimate, auc, prediction_bound, refuse_dead, spearman, tpr_at_fpr
+from experiments.testbeds.unlearning import pictures as verdict_plots
+from modelgif_core.readout import Readout
+from modelgif_core.view import View
+
+SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "rollback_reference", "shadow"})
+"""Roles that a verifier may look at; none of them is scored."""
+HIDDEN = frozenset({"retrain_tune"})
+"""Roles that neither test nor calibrate."""
+CURVES = ("retrain", "unrelated", "approximate")
+"""The paper's three curves: directly unlearned, unrelated, approximately unlearned."""
+UNNOTICED = 0.1
+"""Below this accuracy on unseen images of the forgotten class, behaviour alone says it is forgotten."""
+
+
+@dataclass(frozen=True)
+class Unlearning:
+    """Suspects against a reference and against retrained models.
+
+    The zoo's roles: `reference`, `rollback_reference` and `retrain_calibrate` to compare with; those in `forgotten` and
+    `kept`; every other role is an unlearning method under judgement. Checkpoints (models with an epoch) make curves.
+    """
+
+    zoo: Zoo
+    pools: Callable[[], Pools]
+    budget: int
+    readout: Readout
+    view: View
+    probes: str
+    """Pool that methods draw samples from: forget (training images, as published), forget_unseen, retain, ..."""
+    forgotten: Sequence[str]
+    """Roles of models that truly never saw the images."""
+    kept: Sequence[str]
+    """Roles of models that know them, whatever they show."""
+    aside: Sequence[str] = ()
+    """Roles that explain and are neither."""
+    curves: bool = True
+    """Whether checkpoints are measured, too."""
+
+    def __post_init__(self) -> None:
+        if self.probes not in POOLS:
+            raise ValueError(f"probes must be one of {', '.join(POOLS)}, not {self.probes!r}")
+        known = {model.role for model in self.zoo.values()}
+        for role in ["reference", "retrain_calibrate", "retrain", "unrelated"]:
+            if role not in known:
+                raise ValueError(f"no model of the zoo has the role {role!r}; the roles are {', '.join(sorted(known))}")
+        for role in ("retrain", "retrain_calibrate"):
+            if len(self._names(role)) < 2:
+                raise ValueError(f"one model of role {role!r} is no distribution; train at least two")
+        for role in CURVES:
+            epochs = self._epochs(role)
+            if len({tuple(sorted(found)) for found in epochs.values()}) > 1:
+                raise ValueError(f"the checkpoints of {role} have gaps: {epochs}")
+
+    @property
+    def samples(self) -> Samples:
+        """The pool of the configured probes."""
+        return getattr(self.pools(), self.probes)
+
+    @property
+    def tested_roles(self) -> frozenset[str]:
+        """Every role but those that a verifier may look at."""
+        return frozenset(model.role for model in self.zoo.values()) - SEEN - HIDDEN
+
+    def pairs(self) -> list[Pair]:
+        """Reference and calibrating models with each suspect, the reference with each checkpoint, retrained ones."""
+        calibrating = self._names("retrain_calibrate")
+        found = []
+        for suspect in self._suspects():
+            found.append((self._reference(suspect), suspect))
+            found += [(source, suspect) for source in calibrating]
+        if self.curves:
+            found += [("reference", name) for name, model in self.zoo.items() if model.epoch and model.role in CURVES]
+        return [*found, *combinations(calibrating, 2)]
+
+    def score(self, distances: pd.DataFrame) -> Report:
+        """How well the readings tell forgotten from kept, who is believed, the paper's curves and their order."""
+        refuse_dead(distances.loc[list(combinations(self._names("retrain_calibrate"), 2))])  # a suspect may be dead
+        mean = distances.mean(axis=1)
+        suspects = self._verdicts(mean)
+        metrics: dict[str, float] = {}
+        for reading, against, groups in self._contests(suspects):
+            metrics |= _named(f"auc/{reading}/{against}", auc(*groups))
+            metrics |= _named(f"tpr_at_5/{reading}/{against}", tpr_at_fpr(*groups, 0.05))
+            metrics[f"n_forgotten/{against}"], metrics[f"n_kept/{against}"] = (len(group) for group in groups)
+        bound = self._spread(mean)
+        metrics["spread"] = bound
+        for role, models in suspects.groupby("role"):
+            metrics[f"distance/{role}"] = float(models["reference"].mean())
+            metrics[f"from_retrains/{role}"] = float(models["retrains"].mean())
+            metrics[f"believed/{role}"] = float((models["retrains"] <= bound + 1e-9).mean())
+            metrics[f"accuracy/{role}"] = float(models["accuracy"].mean())
+            metrics[f"leakage/{role}"] = float(models["leakage"].mean())
+        metrics |= _named("leakage_rank", spearman(suspects["retrains"], suspects["leakage"]))
+        metrics |= self._order(suspects)
+        curves = self._curves(mean)
+        for role, curve in curves.items():
+            metrics |= {f"curve/{role}/{epoch}": float(values.mean()) for epoch, values in curve.items()}
+        metrics["dead_references"] = int(distances.isna().sum().sum())
+        metrics["dead_share"] = float(distances.isna().mean().mean())
+        metrics["dead_models"] = int(suspects["reference"].isna().sum())
+        figures = {
+            "separation": verdict_plots.separation(suspects, self._kind(), bound=bound),
+            "map": verdict_plots.verdict_map(suspects, self._kind()),
+        }
+        if any(len(curve) > 1 for curve in curves.values()):
+            figures["curves"] = verdict_plots.curves(curves, verdict_plots.published())
+        known = {name: value for name, value in metrics.items() if np.isfinite(value)}
+        return Report(known, figures, {"suspects": suspects})
+
+    def _verdicts(self, mean: pd.Series) -> pd.DataFrame:
+        """For every suspect: its role, distances from its reference and from the calibrating models, what it knows."""
+        calibrating = self._names("retrain_calibrate")
+        usual = np.mean([self.zoo[name].facts()["log_odds"] for name in calibrating], axis=0)
+        rows = {}
+        for name in self._suspects():
+            facts = self.zoo[name].facts()
+            rows[name] = {
+                "role": self.zoo[name].role,
+                "reference": mean[self._reference(name), name],
+                "retrains": np.mean([mean[source, name] for source in calibrating]),
+                "accuracy": facts["accuracy_forget_unseen"],
+                "retained": facts["accuracy_retain_unseen"],
+                "leakage": float(np.abs(np.array(facts["log_odds"]) - usual).mean()),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def _contests(self, suspects: pd.DataFrame) -> list[tuple[str, str, tuple[np.ndarray, np.ndarray]]]:
+        """Every reading against every kind of model that has not truly forgotten; small = forgotten.
+
+        A distance that does not exist, since the field vanishes, certifies nothing: it ranks last.
+        """
+        forgotten = suspects["role"].isin(self.forgotten)
+        kept = suspects["role"].isin(self.kept)
+        judged = ~forgotten & ~kept & ~suspects["role"].isin(self.aside)
+        against = {"kept": kept, "judged": judged, "all": kept | judged}
+        against["unnoticed"] = against["all"] & (suspects["accuracy"] < UNNOTICED)
+        readings = {
+            "reference": -suspects["reference"],
+            "retrains": suspects["retrains"],
+            "relative": suspects["retrains"] - suspects["reference"],
+        }
+        found = []
+        for reading, values in readings.items():
+            ranked = values.fillna(values.max() + 1)
+            for name, others in against.items():
+                if others.any():
+                    found.append((reading, name, (ranked[forgotten].to_numpy(), ranked[others].to_numpy())))
+        return found
+
+    def _spread(self, mean: pd.Series) -> float:
+        """How far a new retrained model may be from the calibrating ones: their own 95 % prediction bound.
+
+        Approximate, since each distance between two of them enters the mean of both.
+        """
+        calibrating = self._names("retrain_calibrate")
+        between = {frozenset(pair): mean[pair] for pair in combinations(calibrating, 2)}
+        own = [np.mean([d for pair, d in between.items() if name in pair]) for name in calibrating]
+        return prediction_bound(own)
+
+    def _order(self, suspects: pd.DataFrame) -> dict[str, float]:
+        """The paper's order: retrained farther from the reference than unrelated, unrelated than approximate."""
+        metrics: dict[str, float] = {}
+        groups = {role: suspects.loc[suspects["role"] == role, "reference"].dropna() for role in CURVES}
+        for far, near in (("retrain", "unrelated"), ("unrelated", "approximate")):
+            if len(groups[far]) and len(groups[near]):
+                metrics |= _named(f"order/{far}_beyond_{near}", auc(groups[near].to_numpy(), groups[far].to_numpy()))
+        return metrics
+
+    def _curves(self, mean: pd.Series) -> dict[str, dict[int, pd.Series]]:
+        """Distance from the reference by role and epoch, one number a seed; the end counts one epoch further."""
+        found: dict[str, dict[int, pd.Series]] = {}
+        for role in CURVES:
+            names = [
+                name for name, model in self.zoo.items() if model.role == role and (self.curves or not model.epoch)
+            ]
+            last = max([self.zoo[name].epoch or 0 for name in names], default=0) + 1
+            for name in names:
+                epoch = self.zoo[name].epoch or last
+                found.setdefault(role, {}).setdefault(epoch, []).append(mean["reference", name])  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        return {role: {epoch: pd.Series(v) for epoch, v in sorted(curve.items())} for role, curve in found.items()}
+
+    def _kind(self) -> dict[str, str]:
+        """Role -> forgotten, kept, aside or judged."""
+        kinds = {"forgotten": self.forgotten, "kept": self.kept, "aside": self.aside}
+        named = {role: kind for kind, roles in kinds.items() for role in roles}
+        return {role: named.get(role, "judged") for role in sorted(self.tested_roles)}
+
+    def _epochs(self, role: str) -> Mapping[str, list[int]]:
+        found: dict[str, list[int]] = {name: [] for name in self._names(role)}
+        for name, model in self.zoo.items():
+            if model.role == role and model.epoch:
+                found.setdefault(name.partition("@")[0], []).append(model.epoch)
+        return found
+
+    def _suspects(self) -> list[str]:
+        return [name for name, model in self.zoo.items() if model.role in self.tested_roles and model.epoch is None]
+
+    def _reference(self, suspect: str) -> str:
+        return "rollback_reference" if self.zoo[suspect].role == "rollback" else "reference"
+
+    def _names(self, role: str) -> list[str]:
+        return [name for name, model in self.zoo.items() if model.role == role and model.epoch is None]
+
+
+def _named(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}/low": estimate.low, f"{name}/high": estimate.high}

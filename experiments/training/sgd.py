@@ -1,0 +1,169 @@
+"""Training by SGD with momentum, as published for CIFAR's ResNets; a long training goes on where it was killed."""
+
+import hashlib
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from experiments.storage.files import write
+from experiments.storage.identity import digest
+from experiments.training.fit import AfterEpoch, forget_epoch, show
+
+Decay = Callable[[float], float]
+"""Progress of the training, in [0, 1) -> factor of its rate."""
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""A batch of inputs and what to draw from (on the CPU) -> the batch to train on."""
+START = 0.01
+"""Share of the peak rate that a one-cycle schedule begins with."""
+
+
+def step_decay(progress: float, *, drops: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> float:
+    """One, times `factor` from each of `drops` on (He et al., 2016, section 4.2: after one half and three quarters).
+
+    Raises:
+        ValueError: if a drop is no share of the training.
+
+    >>> [step_decay(epoch / 200) for epoch in (0, 99, 100, 149)]
+    [1.0, 1.0, 0.1, 0.1]
+    """
+    if not all(0 < drop < 1 for drop in drops):
+        raise ValueError(f"drops must be shares of the training between 0 and 1, such as 0.5, not {[*drops]}")
+    return float(factor ** sum(progress >= drop for drop in drops))
+
+
+def one_cycle(progress: float, *, rise: float = 0.3) -> float:
+    """From 0.01 straight up to 1 at `rise`, then down to 0 along a cosine (after Smith and Topin, 2018).
+
+    Raises:
+        ValueError: if `rise` is no share of the training.
+    """
+    if not 0 < rise < 1:
+        raise ValueError(f"rise must be a share of the training between 0 and 1, such as 0.3, not {rise}")
+    if progress < rise:
+        return START + (1 - START) * progress / rise
+    return (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+
+
+def fit_sgd(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    decay: Decay = step_decay,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    batch_size: int = 128,
+    augment: Augment | None = None,
+    state: Path | None = None,
+    after_epoch: AfterEpoch = forget_epoch,
+) -> nn.Module:
+    """Train all weights in place, on the model's device; returns the model in eval mode, without gradients.
+
+    Defaults are those of He et al. (2016, section 4.2), who begin at a rate of 0.1. What an epoch does depends on the
+    weights, the seed and the epoch's number alone: on the CPU, a resumed training ends as one that was never stopped,
+    bit by bit.
+
+    Args:
+        model: stays in the mode (train or eval) that it comes in; eval freezes BatchNorm's statistics.
+        inputs: images (samples, channels, height, width), or rows (samples, dims), on any device.
+        targets: class labels (samples,), or probabilities (samples, classes).
+        epochs: passes over the data.
+        rate: learning rate that `decay` scales.
+        seed: orders the batches, and feeds augmentation and dropout.
+        decay: sets the rate before each step.
+        momentum: of SGD.
+        weight_decay: of all weights, BatchNorm's included.
+        batch_size: samples per step at most; batches are nearly equal and no sample is left out.
+        augment: changes each batch; none by default.
+        state: file to keep the state after each epoch in; one that is there is resumed, and the last epoch removes it.
+        after_epoch: called after each epoch, before its state is written: a killed training repeats the call.
+
+    Raises:
+        ValueError: if a setting or the data are impossible, the state is damaged or of a training with other numbers
+            (it does not know functions: `decay`, `augment`), or the loss stops being finite.
+    """
+    _refuse(inputs, targets, epochs=epochs, rate=rate, batch_size=batch_size)
+    settings = {"epochs": epochs, "rate": rate, "seed": seed, "samples": len(inputs), "batch_size": batch_size}
+    settings |= {"momentum": momentum, "weight_decay": weight_decay}
+    device = next(model.parameters()).device
+    weights = model.requires_grad_(True).parameters()
+    optimiser = torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=weight_decay)
+    done = _resume(state, settings, model, optimiser) if state and state.exists() else 0
+    for epoch in range(done, epochs):
+        own_seed = int(digest([seed, epoch]), 16)
+        generator = torch.Generator().manual_seed(own_seed)
+        batches = torch.randperm(len(inputs), generator=generator).tensor_split(-(-len(inputs) // batch_size))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(own_seed)  # for dropout
+            for step, index in enumerate(batches):
+                optimiser.param_groups[0]["lr"] = rate * decay((epoch + step / len(batches)) / epochs)
+                batch = inputs[index].to(device)
+                outputs = model(_channels_last(augment(batch, generator) if augment else batch))
+                loss = cross_entropy(outputs, targets[index].to(device))
+                if not torch.isfinite(loss):
+                    raise ValueError(f"training diverged (loss {loss.item()}); lower the learning rate {rate}")
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+        show(model, epoch + 1, after_epoch)
+        if state and epoch + 1 < epochs:
+            _keep(state, settings, epoch + 1, model, optimiser)
+    if state:
+        state.unlink(missing_ok=True)
+    model.zero_grad()
+    return model.eval()
+
+
+def _refuse(inputs: Tensor, targets: Tensor, *, epochs: int, rate: float, batch_size: int) -> None:
+    for name, count in {"epochs": epochs, "batch_size": batch_size}.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
+    if not 0 < rate < math.inf:
+        raise ValueError(f"rate must be a number above 0, not {rate}")
+    if not len(inputs):
+        raise ValueError("training needs samples; there is none")
+    if len(targets) != len(inputs):
+        raise ValueError(f"training needs a target for each of its {len(inputs)} samples, not {len(targets)}")
+
+
+def _channels_last(batch: Tensor) -> Tensor:
+    return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+
+
+def _keep(file: Path, settings: dict[str, Any], epoch: int, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    buffer = io.BytesIO()
+    parts = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save({"settings": settings, "epoch": epoch, **parts}, buffer)
+    # torch.load does not notice a changed bit.
+    write(file, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+
+
+def _resume(file: Path, settings: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Put back what `_keep` wrote; returns how many epochs are done."""
+    content = file.read_bytes()
+    promised, content = content[:32], content[32:]
+    if hashlib.sha256(content).digest() != promised:
+        raise ValueError(f"{file} is damaged (its checksum does not match); delete it: the training begins anew")
+    kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    for name, value in settings.items():
+        if kept["settings"].get(name) != value:
+            raise ValueError(
+                f"{file} is of a training with {name} {kept['settings'].get(name)}, not {value}; "
+                "delete it, or take back the change"
+            )
+    try:
+        model.load_state_dict(kept["model"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise ValueError(f"{file} is of another model ({reason}); delete it, or take back the change") from error
+    optimiser.load_state_dict(kept["optimiser"])
+    return kept["epoch"]

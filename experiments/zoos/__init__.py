@@ -1,1 +1,0 @@
-"""Zoos: functions that return the models under test, each with a role."""

@@ -1,0 +1,93 @@
+"""Imports point downwards only, and no wing knows another: a list of floors, held for every file."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+FLOORS = [
+    ["modelgif_core"],
+    ["experiments.refusal", "experiments.progress"],
+    ["experiments.interfaces"],
+    ["experiments.storage"],
+    ["experiments.networks", "experiments.statistics"],
+    ["experiments.samples", "experiments.training"],
+    ["experiments.queries"],
+    ["experiments.methods"],
+    ["experiments.pages"],
+    ["experiments.measure", "experiments.testbeds"],
+    ["experiments.prepare"],
+    ["experiments.job"],
+    ["experiments.embed"],
+    ["run", "benchmarks"],
+]
+"""From the ground up; what stands on one floor does not know its neighbours."""
+HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wandb", "pandas", "matplotlib", "timm"]}
+"""What a folder must not import; W&B has one file of its own."""
+WINGS = sorted(path.name for path in (ROOT / "experiments" / "testbeds").iterdir() if (path / "testbed.py").exists())
+FILES = [
+    ROOT / "run.py",
+    *(file for part in ("modelgif_core", "experiments", "benchmarks") for file in (ROOT / part).rglob("*.py")),
+]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_file_imports_only_what_lies_below_it(file):
+    own = dotted(file)
+    for name in imported(file):
+        if name.startswith(("experiments", "modelgif_core", "benchmarks")) and place(name) != place(own):
+            assert floor(name) < floor(own), f"{own} imports {name}, which is not below it"
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_no_wing_imports_another(wing):
+    others = [f"experiments.testbeds.{other}" for other in WINGS if other != wing]
+    for file in (ROOT / "experiments" / "testbeds" / wing).rglob("*.py"):
+        assert not [name for name in imported(file) for other in others if inside(name, other)], file
+
+
+@pytest.mark.parametrize("folder", HEAVY)
+def test_heavy_libraries_stay_where_they_belong(folder):
+    for file in (ROOT / folder).rglob("*.py"):
+        found = {name.split(".")[0] for name in imported(file)} & set(HEAVY[folder])
+        assert not found or file.name == "tracking.py", f"{file}: {found}"
+
+
+def test_a_file_holds_one_idea_and_a_folder_one_floor():
+    for path in (ROOT / "experiments").rglob("*.py"):
+        lines = len(path.read_text().splitlines())
+        assert lines <= 250, f"{path} has {lines} lines"
+    for folder in [ROOT / "experiments", *(path for path in (ROOT / "experiments").rglob("*") if path.is_dir())]:
+        modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+        assert len(modules) <= 12, f"{folder} holds {', '.join(modules)}"
+
+
+def dotted(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def place(name: str) -> str:
+    """The entry of the list of floors that a module belongs to; the types that all know are below everything."""
+    known = [entry for floor in FLOORS for entry in floor if inside(name, entry)]
+    assert known or name == "experiments", f"{name} has no floor"
+    return known[0] if known else name
+
+
+def floor(name: str) -> int:
+    return next((level for level, entries in enumerate(FLOORS) if place(name) in entries), -1)
+
+
+def inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def imported(file: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [node.module or ""]
+    return names

@@ -1,0 +1,190 @@
+"""The command line: runs, refusals, kills. Each program starts in an empty folder."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT, TOY
+from hydra import compose, initialize_config_dir
+
+import run
+from experiments.samples import toy
+
+RUN = str(ROOT / "run.py")
+QUICK = [*TOY, "wandb=disabled"]
+
+REFUSED = {
+    "budget beyond the pool": (["testbed.budget=161"], "between 1 and the 160 samples of the pool, not 161"),
+    "no budget": (["testbed.budget=0"], "between 1 and the 160 samples of the pool, not 0"),
+    "too few candidates": (
+        ["method=modelgif/separating", "method.queries.choose.candidates=4"],
+        "need budget <= candidates <= pool, not 8 <= 4 <= 160",
+    ),
+    "unknown calibration": (["testbed.calibration=some"], "must be one of none, pool, architecture, not 'some'"),
+    "empty role": (["testbed.zoo.derived=[finetune_a]"], "no model of the zoo has the role"),
+    "role that selects but does not exist": (
+        ["method=modelgif/separating", "method.queries.choose.near=[nosuch]"],
+        "no model of the zoo has a role in ['nosuch']",
+    ),
+    "scored role that selects": (
+        ["method=modelgif/separating", "method.queries.choose.far=[unrelated_digits]"],
+        "roles ['unrelated_digits'] are scored by this testbed",
+    ),
+    "images of another size": (["testbed/samples=digits"], "samples (1, 20, 20) do not fit the model victim"),
+    "non-finite images": (["testbed.samples._target_=test_run.broken_images"], "not finite"),
+    "no steps": (["method.represent.steps=0"], "at least 1 step"),
+    "option that the method lacks": (
+        ["+method.represent.nosuch=1"],
+        "extract_field has no setting 'nosuch'; it has model, paths, steps, rule",
+    ),
+    "unknown device": (["device=nosuch"], "device 'nosuch' is not to be had here"),
+    "results are a file": (["results=taken"], "taken"),
+    "read-only results": (["results=/proc/nowhere"], "/proc/nowhere"),
+}
+
+
+def broken_images(**_):
+    samples = toy.toy()
+    samples.inputs[:, 0, 0, 0] = torch.nan
+    return samples
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_ends_in_one_clear_line_and_no_record(case, tmp_path, monkeypatch):
+    arguments, expected = REFUSED[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", [*QUICK, *arguments])
+    with pytest.raises(SystemExit) as refusal:
+        run.main(config)
+    assert expected in refusal.value.code
+    assert "\n" not in refusal.value.code
+    assert not list(tmp_path.rglob("report.json"))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["method=nosuch"], "Available options in 'method':"),
+        (["testbed.nosuch=1"], "Key 'nosuch' is not in struct"),
+        ([*QUICK, "testbed.budget=161"], "error: testbed.budget must lie between 1 and the 160 samples"),
+    ],
+)
+def test_the_command_line_refuses_without_a_traceback_and_with_a_non_zero_exit(arguments, expected, command, tmp_path):
+    done = command(RUN, *arguments)
+    assert done.returncode != 0
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("report.json"))
+
+
+def test_a_full_disk_ends_in_one_clear_line_and_no_record(command, tmp_path):
+    def limit():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = command(RUN, *QUICK, preexec_fn=limit)
+    assert done.returncode != 0
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("report.json"))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_second_call_does_nothing_and_says_so_and_rerun_gives_the_same_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config, again = compose("config", QUICK), compose("config", [*QUICK, "rerun=true"])
+    run.main(config)
+    (report,) = tmp_path.glob("results/runs/*/report.json")
+    saved = json.loads(report.read_text())
+    assert {"metrics", "config", "identity", "commit", "device", "seconds", "versions"} == set(saved)
+    assert {"distances.csv", "groups.png", "roc.png", "budget.png"} <= {file.name for file in report.parent.iterdir()}
+    stamp, table = report.stat().st_mtime_ns, (report.parent / "distances.csv").read_bytes()
+    run.main(config)
+    assert "finished before" in capsys.readouterr().out
+    assert report.stat().st_mtime_ns == stamp
+    run.main(again)
+    assert report.stat().st_mtime_ns != stamp
+    assert (report.parent / "distances.csv").read_bytes() == table
+
+
+def test_the_smoke_experiment_runs_both_its_methods_and_writes_wandb_offline(command, tmp_path):
+    done = command(RUN, "experiment=smoke")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("results/runs/*/report.json"))) == 2
+    assert len(list(tmp_path.glob("results/wandb/offline-run-*/*.wandb"))) == 2
+
+
+def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one_and_refuses_in_one_line(command, tmp_path):
+    sweep = ["-m", *QUICK, "method=modelgif,agreement", "testbed.budget=8,161"]
+    serial = command(RUN, *sweep, "results=serial")
+    parallel = command(RUN, *sweep, "results=parallel", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    for done in (serial, parallel):
+        assert done.returncode != 0
+        assert "not 161" in done.stderr
+        assert "Traceback" not in done.stderr
+    tables = {
+        folder: {file.parent.name: file.read_bytes() for file in tmp_path.glob(f"{folder}/runs/*/distances.csv")}
+        for folder in ("serial", "parallel")
+    }
+    assert tables["serial"]
+    assert all(tables["parallel"].get(name) == table for name, table in tables["serial"].items())
+
+
+def test_killed_at_any_moment_a_run_leaves_no_record_or_a_whole_one_and_then_gives_the_same_table(command, tmp_path):
+    began = time.monotonic()
+    command(RUN, *QUICK, "results=whole")
+    duration = time.monotonic() - began
+    (whole,) = tmp_path.glob("whole/runs/*/distances.csv")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def written() -> bool:
+        return bool(list(tmp_path.glob("cut/runs/*/distances.csv")))
+
+    def late() -> bool:
+        return time.monotonic() > started + 0.8 * duration
+
+    for moment in (late, written):
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, RUN, *QUICK, "results=cut"],
+            cwd=tmp_path, env=environment, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not moment() and time.monotonic() < started + 10 * duration:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for report in tmp_path.glob("cut/runs/*/report.json"):
+            assert json.loads(report.read_text())["metrics"]
+            assert (report.parent / "distances.csv").read_bytes() == whole.read_bytes()
+    assert command(RUN, *QUICK, "results=cut").returncode == 0
+    (again,) = tmp_path.glob("cut/runs/*/distances.csv")
+    assert again.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cluster.md"])
+def test_every_command_in_the_pages_composes(page, config):
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    lines = re.findall(r"^\s*python (?:run\.py|-m experiments\.(?:prepare|embed)) (.*)$", text, flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        words = re.findall(r"(?:[^\s']+|'[^']*')+", line.split("#")[0])
+        kept = [word.strip("'") for word in words if word != "-m"]
+        chosen = [word for word in kept if not word.lstrip("+").startswith(("hydra/", "hydra."))]
+        config(*[re.sub("range.*", "0", choice).split(",")[0] for choice in chosen if "glob(" not in choice])
+
+
+def test_prepare_says_how_many_models_are_ready(command):
+    done = command("-m", "experiments.prepare", *TOY)
+    assert done.returncode == 0, done.stderr
+    assert "49 models are ready, 0 of them new" in done.stderr

@@ -1,0 +1,385 @@
+"""Verifiers of unlearning: what each must say of models whose knowledge is known, what it is blind to and refuses."""
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from torch import nn
+from torch.nn.functional import interpolate, one_hot
+
+from experiments.interfaces import POOLS, Method, Pools, Samples, Zoo, ZooModel
+from experiments.measure import measure
+from experiments.methods.features import similarity
+from experiments.methods.knowledge import accuracy, answers, lira, membership, probes, relearn
+from experiments.methods.outputs import pointwise, zest, zrf
+from experiments.networks.perturbed import changed
+from experiments.networks.reinitialised import reinitialised
+from experiments.queries.starts import black
+from experiments.testbeds.ip_protection.toy import network
+from experiments.testbeds.unlearning.fakes import head_suppressed
+from experiments.testbeds.unlearning.pools import split
+from experiments.testbeds.unlearning.samples import forgotten_toy
+
+FORGOTTEN = 9
+SCALARS = [
+    "forget_accuracy",
+    "forget_unseen_accuracy",
+    "retain_accuracy",
+    "test_accuracy",
+    "class_rank",
+    "linear_probe",
+    "knn_probe",
+    "relearn_time",
+    "mia_entropy",
+    "mia_loss",
+]
+BY_POOLS = [*SCALARS, "lira"]
+BY_SAMPLES = ["activation_distance", "zrf", "zest", "cka_penultimate"]
+
+
+@dataclass(frozen=True)
+class Standin:
+    zoo: Zoo
+    samples: Samples
+    pools: object = forgotten_toy
+    budget: int = 12
+    tested_roles: frozenset[str] = frozenset({"unlearned"})
+
+    def pairs(self):
+        return [("original", "twin"), ("original", "unlearned")]
+
+
+def standin():
+    loads = {"original": partial(network, 0), "twin": partial(network, 0), "unlearned": partial(network, 1)}
+    zoo = {name: ZooModel(name, name, "toy", load) for name, load in loads.items()}
+    for number in range(3):
+        for role, seed in (("retrain_calibrate", 50), ("unrelated_calibrate", 0)):
+            load = partial(changed, 0.05, number, partial(network, seed))
+            zoo[f"{role}-{number}"] = ZooModel(f"{role}-{number}", role, "toy", load)
+    return Standin(zoo, forgotten_toy().retain_unseen)
+
+
+@dataclass(frozen=True)
+class Striped:
+    """Images whose brightest row names the class: a linear model can know all of it."""
+
+    pools: Pools
+    model: nn.Sequential
+
+
+@cache
+def striped(noise=0.1):
+    def images(count, seed):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(count) % 10
+        inputs = 0.8 * one_hot(labels, 10).float()[:, None, :, None].expand(-1, 1, 10, 4)
+        return Samples(inputs + noise * torch.rand(inputs.shape, generator=generator), labels)
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(40, 10), nn.Linear(10, 10)).eval()
+    with torch.no_grad():
+        for layer in (model[1], model[2]):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        model[1].weight[torch.arange(40) // 4, torch.arange(40)] = 1.0
+        model[2].weight.copy_(10 * torch.eye(10))
+    return Striped(split(images(200, 0), images(100, 1), classes=10, label=FORGOTTEN), model)
+
+
+class Given(nn.Module):
+    """Answers with the logits that its single-pixel images index."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.register_buffer("table", table)
+
+    def forward(self, inputs):
+        return self.table[inputs.flatten(1)[:, 0].long()]
+
+
+def listed(tables, labels=None):
+    """Pools of numbered images, and the model that gives them these logits (forget, forget_unseen, retain, ...)."""
+    ends = torch.tensor([len(table) for table in tables]).cumsum(0).tolist()
+    numbers = torch.arange(ends[-1]).float()[:, None, None, None].tensor_split(ends[:-1])
+    labels = [torch.zeros(len(table), dtype=torch.long) for table in tables] if labels is None else labels
+    parts = [Samples(*pair) for pair in zip(numbers, labels, strict=True)]
+    return Given(torch.cat(tables)), Pools(*parts, classes=tables[0].shape[1], label=None)
+
+
+@pytest.fixture
+def method(config):
+    return lambda name, *overrides: instantiate(config(f"method={name}", *overrides)["method"], _convert_="all")
+
+
+@pytest.mark.parametrize("name", [*BY_POOLS, *BY_SAMPLES])
+def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_was(name, method):
+    overrides = {"zest": ["method.queries.masks=60"], "relearn_time": ["method.represent.cap=3"]}
+    verifier = method(name, *overrides.get(name, []))
+    assert isinstance(verifier, Method)
+    testbed = standin()
+    table, cost = measure(testbed, verifier, torch.device("cpu"))
+    again, _ = measure(testbed, verifier, torch.device("cpu"))
+    assert table.equals(again)
+    assert (table.loc[("original", "twin")] == 0).all()
+    assert (table >= 0).all(axis=None)
+    assert cost["cost/forward_per_model"] > 0
+
+    model = network(0)
+    before = copy.deepcopy(model.state_dict())
+    verifier.represent(model, verifier.queries(testbed))
+    assert not model.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_a_verifier_that_judges_a_pool_gives_one_number(name, method):
+    verifier = method(name)
+    testbed = Standin({}, striped().pools.retain, lambda: striped().pools)
+    found = verifier.represent(striped().model, verifier.queries(testbed))
+    assert found.shape == ()
+    assert found >= 0
+
+
+@pytest.mark.parametrize("name", BY_POOLS)
+def test_a_verifier_needs_a_testbed_that_forgets(name, method):
+    plain = replace(standin(), pools=None)
+    with pytest.raises(ValueError, match="needs pools of images to forget and to retain; take testbed=unlearning"):
+        method(name).queries(plain)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_accuracy_and_rank_of_models_that_know_all_or_all_but_one_class(pool):
+    pools, knowing = striped().pools, striped().model
+    suppressed = head_suppressed(knowing, FORGOTTEN)
+    known = float(not pool.startswith("forget"))
+    assert accuracy.pool_accuracy(knowing, pools, pool=pool) == 1
+    assert accuracy.class_rank(knowing, pools, pool=pool) == 0
+    assert accuracy.pool_accuracy(suppressed, pools, pool=pool) == known
+    assert accuracy.class_rank(suppressed, pools, pool=pool) == 1 - known
+
+
+def test_accuracy_and_rank_have_their_textbook_values():
+    logits = torch.tensor([[3.0, 2, 1], [2, 3, 1], [1, 3, 2], [1, 1, 1]])
+    model, pools = listed([logits] * 4)
+    assert accuracy.pool_accuracy(model, pools, pool="forget") == 0.5  # the first of equal logits is the answer
+    assert accuracy.class_rank(model, pools, pool="forget") == pytest.approx((0 + 0.5 + 1 + 0.5) / 4)
+    assert answers.gap(torch.tensor(0.25), torch.tensor(1.0)) == 0.75
+
+
+@pytest.mark.parametrize("measured", [accuracy.pool_accuracy, accuracy.class_rank, lira.confidence])
+def test_unknown_pools_and_unfit_models_are_refused(measured):
+    with pytest.raises(ValueError, match=r"one of forget, forget_unseen, retain, retain_unseen, not 'test'"):
+        measured(network(0), forgotten_toy(), pool="test")
+    with pytest.raises(ValueError, match="classifier of 10 classes"):
+        measured(nn.Flatten(), forgotten_toy(), pool="forget")
+
+
+@pytest.mark.parametrize("probe", [probes.linear_probe, probes.nearest_neighbours])
+def test_probes_are_blind_to_the_head_and_see_what_the_features_lost(probe):
+    pools, knowing = striped().pools, striped().model
+    assert probe(knowing, pools) == 1
+    zeroed = copy.deepcopy(knowing)
+    nn.init.zeros_(zeroed[2].weight)
+    assert accuracy.pool_accuracy(zeroed, pools, pool="forget_unseen") == 0
+    assert probe(zeroed, pools) == 1
+    scrubbed = copy.deepcopy(knowing)
+    with torch.no_grad():
+        scrubbed[1].weight[0] = scrubbed[1].weight[FORGOTTEN]  # what classes 0 and 9 do to the features is the same
+        scrubbed[1].weight[[0, FORGOTTEN]] = 0
+    assert probe(scrubbed, pools) < 0.9
+
+
+def test_probes_refuse_what_they_cannot_read():
+    with pytest.raises(ValueError, match=r"between 1 and the 200 training images, not 0"):
+        probes.nearest_neighbours(striped().model, striped().pools, k=0)
+    with pytest.raises(ValueError, match=r"no nn\.Linear"):
+        probes.linear_probe(nn.Flatten(), striped().pools)
+
+
+def test_relearning_is_instant_for_a_model_that_knows_and_capped_for_one_that_cannot_learn():
+    pools, knowing = striped().pools, striped().model
+    time = partial(relearn.relearn_time, pools=pools, seed=0, cap=4)
+    assert time(knowing) == 0
+    assert 0 < time(head_suppressed(knowing, FORGOTTEN, by=50), rate=0.1, cap=50) < 50
+    stuck = Given(torch.zeros(1, 10))
+    stuck.weight = nn.Parameter(torch.zeros(1))
+    stuck.forward = lambda inputs: inputs.new_zeros(len(inputs), 10) + 0 * stuck.weight
+    assert relearn.relearn_time(stuck, pools, seed=0, cap=4) == 4
+
+
+def test_relearning_keeps_the_statistics_of_batch_norm_and_uses_as_many_images_as_it_may():
+    seen = []
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(40), nn.Linear(40, 10)).eval()
+    model.register_forward_pre_hook(lambda module, inputs: seen.append((len(inputs[0]), module[1].training)))
+    relearn.relearn_time(model, striped().pools, seed=0, samples=15, cap=2, until=1e-9)
+    assert not any(training for _, training in seen)
+    assert sum(count for count, _ in seen) == 2 * 2 * 15  # twice a look at the loss and a pass
+
+
+def test_relearning_refuses_settings_that_make_no_sense_and_divergence():
+    for setting in ({"cap": 0}, {"samples": 0}, {"until": 0.0}):
+        with pytest.raises(ValueError, match="at least 1 and until above 0"):
+            relearn.relearn_time(striped().model, striped().pools, seed=0, **setting)
+    with pytest.raises(ValueError, match=r"diverged|not finite"):
+        relearn.relearn_time(head_suppressed(striped().model, FORGOTTEN), striped().pools, seed=0, rate=1e20)
+
+
+def sure(count, margin):
+    """Logits of two classes: the first leads by this margin."""
+    return torch.tensor([[float(margin), 0.0]]).repeat(count, 1)
+
+
+@pytest.mark.parametrize(("margin", "share"), [(8, 1), (0, 0)])
+def test_the_entropy_attack_calls_member_what_is_as_sure_as_members_however_many_they_are(margin, share):
+    model, pools = listed([sure(10, margin), sure(10, 0), sure(300, 8), sure(10, 0)])
+    assert membership.entropy_attack(model, pools) == share
+
+
+def test_the_loss_attack_sees_remembered_images_and_nothing_in_exchangeable_ones():
+    attack = partial(membership.loss_attack, seed=0)
+    remembered = listed([sure(40, 8), sure(15, -8), sure(1, 0), sure(1, 0)])
+    alike = listed([sure(40, 3), sure(15, 3), sure(1, 0), sure(1, 0)])
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.randn(size, 2, generator=generator) for size in (200, 200, 1, 1)]
+    extreme = listed([sure(40, 8), sure(15, -1e30), sure(1, 0), sure(1, 0)])
+    assert attack(*remembered) == 1
+    assert attack(*alike) == 0.5
+    assert attack(*listed(noise)) == pytest.approx(0.5, abs=0.08)
+    assert attack(*extreme) == 1  # clipped
+    with pytest.raises(ValueError, match="4 forgotten and 15 unseen images"):
+        attack(*listed([sure(4, 3), sure(15, 3), sure(1, 0), sure(1, 0)]))
+
+
+def test_confidence_is_the_log_odds_and_stays_finite():
+    probabilities = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]], dtype=torch.float64)
+    model, pools = listed([probabilities.log()] * 4)
+    found = lira.confidence(model, pools, pool="retain")
+    torch.testing.assert_close(found, torch.tensor([0.0, math.log(9)], dtype=torch.float64))
+    model, pools = listed([sure(1, 1000.0), sure(1, -1000.0), sure(1, 0), sure(1, 0)])
+    assert lira.confidence(model, pools, pool="forget") == 1000
+    assert lira.confidence(model, pools, pool="forget_unseen") == -1000
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shadows_that_saw_the_image(shared):
+    def shadow(shift):  # the first image is remembered by those who saw it, the second never
+        logits = torch.tensor([[4.0, 0], [0.0, 0]]) + torch.tensor([[shift, 0]])
+        return logits if shift >= 0 else torch.tensor([[1 + shift, 0], [-1 + shift, 0]])
+
+    _, pools = listed([torch.zeros(2, 2)] * 4)
+    models = {f"in-{n}": shadow(n / 4) for n in range(4)} | {f"out-{n}": shadow(-1 - n / 4) for n in range(4)}
+    zoo = {name: ZooModel(name, name.split("-")[0], "toy", partial(Given, table)) for name, table in models.items()}
+    testbed = Standin(zoo, pools.forget, pools=lambda: pools)
+    shadows = lira.with_shadows(testbed, pool="forget", out_roles=["out"], in_roles=["in"], shared=shared)
+    ratio = lira.likelihood_ratio(Given(torch.tensor([[4.4, 0], [-2.4, 0]])), shadows)
+    assert ratio[0] > 0 > ratio[1]
+    variance = torch.tensor([n / 4 for n in range(4)]).var().item()
+    torch.testing.assert_close(shadows.inside.variance, torch.full((2,), variance, dtype=torch.float64))
+    middle = (shadows.inside.mean + shadows.outside.mean) / 2
+    undecided = Given(torch.stack([middle, torch.zeros(2)], 1))
+    assert lira.likelihood_ratio(undecided, shadows).abs().max() < 1e-5  # where the Gaussians cross
+
+
+def test_shadows_share_the_mean_variance_or_have_their_own():
+    _, pools = listed([torch.zeros(2, 2)] * 4)
+    tables = [torch.tensor([[x, 0.0], [3 * x, 0]]) for x in (-1.0, 1.0)]
+    zoo = {f"{n}": ZooModel(f"{n}", "shadow", "toy", partial(Given, table)) for n, table in enumerate(tables)}
+    testbed = Standin(zoo, pools.forget, pools=lambda: pools)
+    fitted = partial(lira.with_shadows, testbed, pool="forget", out_roles=["shadow"], in_roles=["shadow"])
+    assert fitted(shared=False).inside.variance.tolist() == pytest.approx([2, 18])
+    assert fitted(shared=True).inside.variance.tolist() == pytest.approx([10, 10])
+    same = replace(testbed, zoo={name: replace(model, load=partial(Given, tables[0])) for name, model in zoo.items()})
+    shadows = lira.with_shadows(same, pool="forget", out_roles=["shadow"], in_roles=["shadow"])
+    assert lira.likelihood_ratio(Given(tables[1]), shadows).tolist() == [0, 0]
+
+
+def test_shadows_that_are_scored_or_too_few_are_refused():
+    shadows = partial(lira.with_shadows, standin(), pool="forget")
+    with pytest.raises(ValueError, match=r"\['unlearned'\] are scored by this testbed \(it scores unlearned\)"):
+        shadows(out_roles=["retrain_calibrate"], in_roles=["unlearned"])
+    with pytest.raises(
+        ValueError, match=r"two shadow models, roles \['original'\] have 1; the zoo has original, retra"
+    ):
+        shadows(out_roles=["original"], in_roles=["unrelated_calibrate"])
+
+
+def test_activation_distance_runs_from_zero_to_the_root_of_two():
+    one, other = torch.tensor([[80.0, 0, 0]]), torch.tensor([[0, 80.0, 0]])
+    assert pointwise.activation_distance(one, one).item() == 0
+    assert pointwise.activation_distance(one, one + 5).item() == pytest.approx(0)
+    assert pointwise.activation_distance(one, other).item() == pytest.approx(math.sqrt(2))
+    with pytest.raises(ValueError, match="one shape"):
+        pointwise.activation_distance(one, torch.zeros(1, 4))
+
+
+def test_zero_retrain_forgetting_is_one_for_the_untrained_network_itself_and_low_for_one_that_is_sure():
+    samples, model = forgotten_toy().forget, network(0)
+    assert zrf.zero_retrain_forgetting(reinitialised(model, 3), samples, seed=3) == 1
+    assert zrf.zero_retrain_forgetting(reinitialised(model, 3), samples, seed=4) < 1
+    opposed = copy.deepcopy(model)
+    with torch.no_grad():
+        opposed[-1].bias[0] += 1000
+    # The untrained network is nearly uniform: H(m) - H(one-hot) / 2 - H(uniform) / 2 bits.
+    bits = -(0.55 * math.log2(0.55) + 9 * 0.05 * math.log2(0.05)) - math.log2(10) / 2
+    found = zrf.zero_retrain_forgetting(opposed, samples, seed=3)
+    assert found == pytest.approx(1 - bits, abs=0.03)
+    assert 0 <= found < 1
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 20, 20), (3, 32, 32)])
+def test_superpixels_cover_grey_and_colour_images_and_have_as_many_masks_as_asked(shape):
+    coarse = torch.rand(4, shape[0], 4, 4, generator=torch.Generator().manual_seed(0))
+    inputs = interpolate(coarse, size=shape[1:], mode="bilinear")
+    testbed = replace(standin(), samples=Samples(inputs), budget=3)
+    queries = zest.switched_samples(testbed, seed=0, masks=50, superpixels=12)
+    assert queries.inputs.shape == (3, *shape)
+    for superpixels, masks in zip(queries.superpixels, queries.masks, strict=True):
+        assert superpixels.unique().tolist() == list(range(masks.shape[1]))
+        assert masks.shape[0] == 50
+        assert 4 <= masks.shape[1] <= 30
+        assert 0.4 < masks.float().mean() < 0.6
+
+
+@pytest.mark.parametrize("width", [None, 0.25])
+def test_zest_recovers_a_model_that_is_linear_in_which_superpixels_are_shown(width):
+    testbed = standin()
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 3, bias=False)).eval()
+    queries = zest.switched_samples(testbed, seed=0, masks=100, superpixels=8, fill=black)
+    found = zest.signature(linear, queries, width=width, ridge=1e-9)
+    for image, superpixels, weights in zip(queries.inputs, queries.superpixels, found, strict=True):
+        parts = linear[1].weight.detach() * image.flatten()
+        truth = torch.stack([parts[:, superpixels.flatten() == part].sum(1) for part in range(superpixels.max() + 1)])
+        torch.testing.assert_close(weights[: len(truth)].float(), truth, atol=1e-5, rtol=1e-4)
+        assert not weights[len(truth) :].any()
+
+
+def test_zest_tells_relatives_from_strangers_and_refuses_what_it_cannot_compare():
+    queries = zest.switched_samples(standin(), seed=0, masks=60)
+    original, relative, stranger = (
+        zest.signature(model, queries) for model in (network(0), changed(0.05, 1, partial(network, 0)), network(1))
+    )
+    near, far = zest.signature_cosine(original, relative), zest.signature_cosine(original, stranger)
+    assert near.shape == (12,)
+    assert near.max() < far.min()
+    assert zest.signature_cosine(original, -original).tolist() == pytest.approx([2] * 12)
+    assert zest.signature_cosine(original, torch.zeros_like(original)).isnan().all()
+    with pytest.raises(ValueError, match="one shape"):
+        zest.signature_cosine(original, original[..., :9])
+    with pytest.raises(ValueError, match="come from classifiers"):
+        zest.signature(network(0)[:2], queries)
+    with pytest.raises(ValueError, match="at least as many masks, not 3; raise masks"):
+        zest.switched_samples(standin(), seed=0, masks=3)
+
+
+def test_cka_of_penultimate_features_is_blind_to_the_head():
+    samples = forgotten_toy().retain_unseen
+    model = network(0)
+    features = similarity.penultimate_features(model, samples)
+    torch.testing.assert_close(features, model[:-1](samples.inputs).detach())
+    assert torch.equal(similarity.penultimate_features(head_suppressed(model, FORGOTTEN), samples), features)
+    with pytest.raises(ValueError, match=r"no nn\.Linear"):
+        similarity.penultimate_features(nn.Flatten(), samples)

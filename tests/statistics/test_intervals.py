@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.statistics.intervals import auc, margin, proportion, tpr_at_fpr
+
+distances = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+@given(distances, distances)
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_auc_is_the_share_of_pairs_in_the_right_order(related, unrelated):
+    pairs = [(a < b) + 0.5 * (a == b) for a in related for b in unrelated]
+    estimate = auc(related, unrelated)
+    assert estimate.value == pytest.approx(np.mean(pairs))
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+
+
+def test_a_perfect_auc_still_has_an_interval_that_narrows_with_the_number_of_models():
+    few, many = (auc(np.zeros(n), np.ones(n)) for n in (5, 50))
+    assert few.value == many.value == 1
+    assert few.low < many.low < 1
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    truth = 0.7602  # P(N(0, 1) < N(1, 1)) = Phi(1 / sqrt 2)
+    estimates = [auc(random.normal(0, 1, 15), random.normal(1, 1, 15)) for _ in range(400)]
+    assert 0.92 < np.mean([estimate.low <= truth <= estimate.high for estimate in estimates]) < 0.99
+
+
+def test_clopper_pearson_of_twenty_hits_in_twenty_starts_at_083():
+    assert proportion(20, 20).low == pytest.approx(0.8316, abs=1e-4)
+
+
+def test_the_threshold_lets_no_more_unrelated_models_through_than_allowed():
+    unrelated = np.arange(20) / 20
+    assert tpr_at_fpr([0.01, 0.2], unrelated, 0.05).value == 0.5
+    assert tpr_at_fpr([-0.01, 0.2], unrelated, 0.01).value == 0.5
+    assert tpr_at_fpr([0.0, 0.2], unrelated, 0.01).value == 0
+
+
+def test_margin_is_positive_only_if_one_threshold_separates_everything():
+    assert margin([0.1, 0.2], [0.5, 0.9]) == pytest.approx(0.3)
+    assert margin([0.1, 0.6], [0.5, 0.9]) < 0
+
+
+def test_an_auc_without_models_on_one_side_is_refused():
+    with pytest.raises(ValueError, match="0 related and 1 unrelated"):
+        auc([], [1.0])

@@ -1,0 +1,50 @@
+"""A run is finished once its report is there; nothing else counts."""
+
+import json
+
+import pytest
+from conftest import TOY
+
+from experiments.storage import files, identity, record
+
+
+def test_the_folder_depends_on_testbed_method_and_seed_alone(config):
+    here = record.folder(config(*TOY))
+    assert record.folder(config(*TOY, "device=cuda", "wandb=disabled", "workers=7", "cache=elsewhere")) == here
+    others = [config(*TOY, change) for change in ("seed=1", "method=akh", "testbed.budget=9")]
+    assert len({here, *map(record.folder, others)}) == 4
+
+
+def test_a_cut_off_run_is_not_finished(tmp_path):
+    (tmp_path / "distances.csv").write_text("source,target,distance\n")
+    (tmp_path / ".report.json.123.partial").write_text('{"metrics"')
+    assert record.finished(tmp_path) is None
+
+
+def test_a_damaged_report_is_named(tmp_path):
+    (tmp_path / "report.json").write_text('{"metrics"')
+    with pytest.raises(ValueError, match=r"report\.json is damaged; delete it"):
+        record.finished(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    file = tmp_path / "report.json"
+    files.write(file, b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*No space left on device"):
+        files.write(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_every_committed_record_names_its_own_folder():
+    from conftest import ROOT
+
+    for folder in (ROOT / "results" / "recorded").glob("*"):
+        saved = json.loads((folder / "report.json").read_text())
+        assert {"metrics", "config", "identity", "commit", "device", "seconds"} <= set(saved)
+        assert identity.digest(saved["identity"]) == folder.name

@@ -1,0 +1,116 @@
+"""IP protection on the toy zoo: oracle distances, shuffled ones, calibration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TOY
+from hydra.utils import instantiate
+
+from experiments.interfaces import ZooModel
+from experiments.testbeds.ip_protection import toy
+
+
+@pytest.fixture
+def testbed(config):
+    return instantiate(config(*TOY)["testbed"], _convert_="all")
+
+
+def oracle(testbed, near=0.1, far=0.9, references=16):
+    """Distances that know every model's role."""
+    rows = [
+        np.full(references, near if testbed.zoo[target].role in testbed.attacks else far)
+        for _, target in testbed.pairs()
+    ]
+    index = pd.MultiIndex.from_tuples(testbed.pairs(), names=["source", "target"])
+    return pd.DataFrame(rows, index=index) + np.random.default_rng(0).normal(0, 1e-3, (len(rows), references))
+
+
+def test_distances_that_know_the_roles_score_perfectly(testbed):
+    metrics = testbed.score(oracle(testbed)).metrics
+    for attack in [*testbed.attacks, "pooled"]:
+        assert metrics[f"auc/{attack}"] == 1
+        assert metrics[f"auc/{attack}/low"] < 1
+        assert metrics[f"tpr_at_5/{attack}"] == 1
+        assert metrics[f"margin/{attack}"] > 0
+    assert metrics["dead_references"] == 0
+
+
+def test_distances_that_know_nothing_score_by_chance(testbed):
+    random = np.random.default_rng(1)
+    aucs = []
+    for _ in range(12):
+        table = oracle(testbed)
+        table.loc[:] = random.permuted(table.to_numpy(), axis=0)
+        aucs.append(testbed.score(table).metrics["auc/mean"])
+    assert np.mean(aucs) == pytest.approx(0.5, abs=0.05)
+
+
+def test_reversed_distances_score_zero(testbed):
+    assert testbed.score(oracle(testbed, near=0.9, far=0.1)).metrics["auc/pooled"] == 0
+
+
+def test_dead_references_are_left_out_and_counted(testbed):
+    table = oracle(testbed)
+    table.iloc[0, :3] = np.nan
+    metrics = testbed.score(table).metrics
+    assert metrics["dead_references"] == 3
+    assert metrics["auc/mean"] == 1
+
+
+def test_every_budget_is_read_off_one_measurement(testbed):
+    table = oracle(testbed)
+    table.iloc[:, :4] = 0.5  # the first four reference points say nothing
+    metrics = testbed.score(table).metrics
+    assert metrics["auc_at_4/extract_l"] == 0.5
+    assert metrics["auc_at_16/extract_l"] == 1
+
+
+def test_roles_that_select_or_calibrate_are_never_scored(testbed):
+    scored = {role for role in testbed.tested_roles if role.startswith("unrelated")} | set(testbed.attacks)
+    held_out = {model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "surrogate"))}
+    assert held_out
+    assert not scored & held_out
+    assert {testbed.zoo[target].role for _, target in testbed.pairs()} == scored
+    calibrated = replace(testbed, calibration="pool")
+    table = oracle(calibrated)
+    stirred = table.drop([pair for pair in calibrated.pairs() if calibrated.zoo[pair[1]].role in held_out])
+    assert testbed.score(stirred).metrics == testbed.score(table).metrics
+
+
+def test_calibration_removes_what_independent_models_of_an_architecture_share(testbed):
+    zoo = dict(testbed.zoo)
+    shift = {}
+    for name, model in testbed.zoo.items():
+        if name.endswith("-1"):
+            zoo[name] = replace(model, architecture="other")
+            shift[name] = 2.0
+    testbed = replace(testbed, zoo=zoo)
+    pool = replace(testbed, calibration="pool")
+    table = oracle(pool)
+    for pair in pool.pairs():
+        table.loc[[pair]] += shift.get(pair[1], 0)
+    assert testbed.score(table).metrics["auc/mean"] < 1
+    assert pool.score(table).metrics["auc/mean"] < 1
+    assert replace(testbed, calibration="architecture").score(table).metrics["auc/mean"] == 1
+
+
+def test_calibration_without_a_held_out_peer_says_so(testbed):
+    lonely = {**testbed.zoo, "odd": ZooModel("odd", "extract_l", "unheard-of", lambda: toy.network(0))}
+    odd = replace(testbed, zoo=lonely, calibration="architecture")
+    with pytest.raises(ValueError, match="no held-out model of digits is like odd"):
+        odd.score(oracle(odd))
+
+
+def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed, tmp_path):
+    from experiments.interfaces import Report
+    from experiments.job import described
+    from experiments.storage import record
+
+    table = oracle(testbed).round(4)
+    stored = described(table, testbed)
+    settings = {"testbed": {}, "method": {}, "seed": 0, "name": "x", "device": "cpu"}
+    record.save(tmp_path, settings, stored, Report({}), 1.0)
+    again = record.distances(tmp_path)
+    assert testbed.score(again).metrics == pytest.approx(testbed.score(table).metrics)

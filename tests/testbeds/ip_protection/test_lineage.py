@@ -1,0 +1,182 @@
+"""The lineage zoo, shrunk to seconds: files, hashes, crashes, disjoint images."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from hydra.utils import instantiate
+
+from experiments.prepare import prepare
+from experiments.samples import digits
+from experiments.storage.weights import load_weights, save_weights
+from experiments.testbeds.ip_protection.lineage import lineage
+
+TINY = {
+    "victim": "resnet",
+    "images": 64,
+    "owner_images": 64,
+    "seeds": 1,
+    "networks": {"resnet": {"name": "test_resnet", "epochs": 1, "rate": 1e-3}},
+}
+
+
+def tiny(folder, *roles):
+    zoo = lineage(cache=str(folder), **TINY)
+    return {name: model for name, model in zoo.items() if not roles or model.role in roles}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    prepare(tiny(folder), workers=2)
+    return folder
+
+
+def test_the_default_zoo_has_nine_attacks_four_families_and_disjoint_roles(config):
+    testbed = instantiate(config()["testbed"], _convert_="all")
+    roles = [model.role for model in testbed.zoo.values()]
+    assert roles.count("victim") == 1
+    assert len(testbed.attacks) == 9
+    for role in testbed.tested_roles:
+        assert roles.count(role) >= 6
+    families = {model.architecture for model in testbed.zoo.values()}
+    assert len(families) == 4
+    for role in ("extract_l", "extract_p", "extract_adv", "unrelated_digits", "held_out_digits"):
+        assert {model.architecture for model in testbed.zoo.values() if model.role == role} == families
+
+
+def test_every_model_of_the_zoo_trains_loads_and_knows_its_accuracy(cache):
+    for model in tiny(cache).values():
+        assert model.ready()
+        assert 0 <= model.facts()["accuracy"] <= 1
+        assert model.load()(torch.rand(2, 1, 20, 20)).shape == (2, 10)
+
+
+def test_training_again_gives_the_same_weights(cache, tmp_path):
+    roles = ("victim", "extract_l", "extract_adv", "pruning")
+    prepare(tiny(tmp_path, *roles), workers=1)
+    for name, model in tiny(tmp_path, *roles).items():
+        first, again = tiny(cache)[name].load().state_dict(), model.load().state_dict()
+        assert all(torch.equal(first[key], again[key]) for key in first), name
+
+
+def test_an_attack_does_what_its_name_says(cache):
+    zoo = tiny(cache)
+    victim = dict(zoo["victim-resnet-0"].load().named_parameters())
+
+    def changed(name):
+        now = dict(zoo[name].load().named_parameters())
+        return {key for key in victim if victim[key].shape != now[key].shape or not torch.equal(victim[key], now[key])}
+
+    head = {key for key in victim if key.startswith("1.fc")}
+    assert changed("finetune_l-resnet-0") == head
+    assert changed("transfer_l-resnet-0") == head
+    assert changed("finetune_a-resnet-0") == set(victim)
+    assert changed("unrelated_digits-resnet-0") >= {key for key in victim if "weight" in key and "bn" not in key}
+    for ratio in (1, 7):
+        kernels = [
+            weight.flatten(1).abs().sum(1)
+            for weight in zoo[f"pruning-resnet-{ratio}"].load().state_dict().values()
+            if weight.ndim == 4
+        ][1:]
+        assert (torch.cat(kernels) == 0).float().mean() == pytest.approx(ratio / 10, abs=0.02)
+
+
+def test_a_missing_file_names_the_command_that_makes_it(tmp_path):
+    model = tiny(tmp_path)["victim-resnet-0"]
+    with pytest.raises(FileNotFoundError, match=r"python -m experiments\.prepare testbed=ip_protection"):
+        model.load()
+
+
+def test_a_deleted_file_heals(cache):
+    zoo = tiny(cache, "victim", "finetune_a")
+    model = zoo["finetune_a-resnet-0"]
+    before = model.load().state_dict()
+    next((cache / "lineage").glob("finetune_a-resnet-0-*")).unlink()
+    assert prepare(zoo, workers=1) == 1
+    assert all(torch.equal(value, before[key]) for key, value in model.load().state_dict().items())
+
+
+@pytest.mark.parametrize("harm", ["truncate", "flip a byte", "empty", "other architecture"])
+def test_a_file_that_is_not_what_was_written_is_refused(harm, cache, tmp_path):
+    original = next((cache / "lineage").glob("victim-*.safetensors"))
+    file = tmp_path / "lineage" / original.name
+    file.parent.mkdir()
+    content = bytearray(original.read_bytes())
+    if harm == "truncate":
+        content = content[: len(content) // 2]
+    elif harm == "flip a byte":
+        content[-5] ^= 1
+    elif harm == "empty":
+        content = bytearray()
+    file.write_bytes(content)
+    if harm == "other architecture":
+        save_weights(file, torch.nn.Linear(3, 3).state_dict(), {})
+    expected = "another architecture" if harm == "other architecture" else "is damaged"
+    with pytest.raises(ValueError, match=rf"{expected}.*delete it and run again"):
+        tiny(tmp_path)["victim-resnet-0"].load()
+
+
+def test_weights_come_back_as_they_went(tmp_path):
+    weights = {"a": torch.randn(3, 2), "b": torch.arange(4), "c": torch.randn(2).half()}
+    save_weights(tmp_path / "x.safetensors", weights, {"accuracy": 0.5})
+    assert all(torch.equal(value, weights[key]) for key, value in load_weights(tmp_path / "x.safetensors").items())
+
+
+def test_killed_while_training_nothing_looks_finished_and_the_rest_is_made(cache, tmp_path):
+    script = f"""
+from experiments.prepare import prepare
+from test_lineage import tiny
+prepare(tiny({str(tmp_path)!r}, "victim", "extract_l", "extract_adv", "finetune_a"), workers=1)
+"""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{Path(__file__).parent}"}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("lineage/*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    survivors = list(tmp_path.glob("lineage/*.safetensors"))
+    assert survivors
+    for file in survivors:
+        load_weights(file)
+    zoo = tiny(tmp_path, "victim", "extract_l", "extract_adv", "finetune_a")
+    prepare(zoo, workers=1)
+    for name, model in zoo.items():
+        first, again = tiny(cache)[name].load().state_dict(), model.load().state_dict()
+        assert all(torch.equal(first[key], again[key]) for key in first), name
+
+
+def test_nobody_trains_on_the_pool_of_reference_points_or_on_what_accuracy_is_measured_on():
+    for part in (digits.digits, digits.turned):
+        parts = digits.PARTS if part is digits.digits else digits.TURNED_PARTS
+        seen = [{image.numpy().tobytes() for image in part(name).inputs} for name, size in parts.items() if size]
+        assert sum(map(len, seen)) - len(set.union(*seen)) <= 2  # a few scans are in the data sets twice
+
+
+def test_another_architecture_or_family_that_does_not_exist_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match="must be one of resnet, not 'nosuch'"):
+        lineage(cache=str(tmp_path), **TINY | {"victim": "nosuch"})
+    networks = {"resnet": {"name": "nosuch", "epochs": 1, "rate": 1e-3}}
+    unknown = lineage(cache=str(tmp_path), **TINY | {"networks": networks})["victim-resnet-0"]
+    with pytest.raises(ValueError, match=r"timm .* has no network 'nosuch'"):
+        unknown.prepare()
+    greedy = lineage(cache=str(tmp_path), **TINY | {"images": 5000})["victim-resnet-0"]
+    with pytest.raises(ValueError, match="has 1500 images"):
+        greedy.prepare()
+
+
+@pytest.mark.parametrize("zoo", ["mini", "mini_hard"])
+def test_every_recipe_asks_for_images_that_exist(zoo, config):
+    from experiments.testbeds.ip_protection.lineage import TASKS
+
+    testbed = instantiate(config(f"testbed/zoo={zoo}")["testbed"], _convert_="all")
+    recipes = [model.prepare.args[0] for model in testbed.zoo.values()]
+    for task, part, images in {(recipe.task, recipe.part, recipe.images) for recipe in recipes}:
+        assert len(TASKS[task](part, images).inputs) == images

@@ -1,0 +1,137 @@
+"""The unlearning testbed on tiny networks: oracle distances, roles, what is counted and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import nn
+
+from experiments.interfaces import POOLS
+from experiments.measure import measure
+from experiments.testbeds.unlearning.samples import forgotten_toy
+from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN
+
+TOY = ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=8"]
+
+
+@pytest.fixture
+def testbed(config):
+    return instantiate(config(*TOY)["testbed"], _convert_="all")
+
+
+def oracle(testbed, references=16):
+    """Distances that know every role: retrained models are near each other and far from the reference."""
+    forgotten = {*testbed.forgotten, "retrain_calibrate"}
+    rows = []
+    for pair in testbed.pairs():
+        same = len({testbed.zoo[name].role in forgotten for name in pair}) == 1
+        rows.append(np.full(references, 0.1 if same else 0.9))
+    index = pd.MultiIndex.from_tuples(testbed.pairs(), names=["source", "target"])
+    return pd.DataFrame(rows, index=index) + np.random.default_rng(0).normal(0, 1e-3, (len(rows), references))
+
+
+def test_distances_that_know_the_roles_score_perfectly(testbed):
+    metrics = testbed.score(oracle(testbed)).metrics
+    for reading in ("reference", "retrains", "relative"):
+        assert metrics[f"auc/{reading}/all"] == 1
+        assert metrics[f"auc/{reading}/all/low"] < 1
+        assert metrics[f"tpr_at_5/{reading}/kept"] == 1
+    assert metrics["believed/unrelated"] == 0
+    assert metrics["dead_references"] == 0
+
+
+def test_distances_that_know_nothing_score_by_chance(testbed):
+    random, aucs = np.random.default_rng(1), []
+    for _ in range(12):
+        table = oracle(testbed)
+        table.loc[:] = random.permuted(table.to_numpy(), axis=0)
+        aucs.append(testbed.score(table).metrics["auc/relative/all"])
+    assert np.mean(aucs) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_field_that_vanishes_certifies_nothing(testbed):
+    table = oracle(testbed)
+    zeroed = [pair for pair in testbed.pairs() if pair[1] == "head_zeroed-0"]
+    table.loc[zeroed] = np.nan
+    metrics = testbed.score(table).metrics
+    assert metrics["dead_models"] == 1
+    assert metrics["dead_references"] == table.shape[1] * len(zeroed)
+    assert metrics["auc/reference/kept"] == 1  # not read as far away
+    assert metrics["believed/head_zeroed"] == 0
+
+
+def test_a_zeroed_head_is_dead_to_fields_and_the_measurement_goes_on(testbed, config):
+    silent = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.zeros_(silent[1].weight)
+    zoo = dict(testbed.zoo)
+    zoo["head_zeroed-0"] = replace(zoo["head_zeroed-0"], load=lambda: silent)
+    dead = replace(testbed, zoo=zoo)
+    method = instantiate(config(*TOY)["method"], _convert_="all")
+    table, _ = measure(dead, method, torch.device("cpu"))
+    assert dead.score(table).metrics["dead_models"] == 1
+
+
+def test_a_calibrating_model_without_a_field_is_refused_by_name(testbed):
+    table = oracle(testbed)
+    table.loc[[pair for pair in testbed.pairs() if "retrain_calibrate-1" in pair]] = np.nan
+    with pytest.raises(ValueError, match=r"no reference point is alive.*retrain_calibrate-1"):
+        testbed.score(table)
+
+
+def test_roles_that_calibrate_or_are_imitated_are_never_scored(testbed):
+    assert not testbed.tested_roles & (SEEN | HIDDEN)
+    scored = set(testbed.score(oracle(testbed)).matrices["suspects"]["role"])
+    assert scored == testbed.tested_roles
+    sources = {testbed.zoo[source].role for source, _ in testbed.pairs()}
+    assert sources == {"reference", "rollback_reference", "retrain_calibrate"}
+    assert not {testbed.zoo[target].role for _, target in testbed.pairs()} & HIDDEN
+
+
+def test_a_rollback_is_compared_with_its_own_reference(testbed):
+    sources = {source for source, target in testbed.pairs() if target == "rollback-0"}
+    assert "rollback_reference" in sources
+    assert "reference" not in sources
+
+
+def test_probes_come_from_the_named_pool(testbed):
+    for pool in POOLS:
+        found = replace(testbed, probes=pool).samples
+        assert torch.equal(found.inputs, getattr(forgotten_toy(), pool).inputs)
+    with pytest.raises(ValueError, match="probes must be one of"):
+        replace(testbed, probes="validation")
+
+
+def test_curves_follow_checkpoints_and_their_gaps_are_named(testbed):
+    zoo = dict(testbed.zoo)
+    for number in range(3):
+        for epoch in (1, 2):
+            name = f"retrain-{number}@{epoch}"
+            zoo[name] = replace(zoo[f"retrain-{number}"], name=name, epoch=epoch)
+    whole = replace(testbed, zoo=zoo)
+    metrics = whole.score(oracle(whole)).metrics
+    assert [f"curve/retrain/{epoch}" in metrics for epoch in (1, 2, 3, 4)] == [True, True, True, False]
+    assert "retrain-0@1" not in {name for pair in replace(whole, curves=False).pairs() for name in pair}
+    del zoo["retrain-1@2"]
+    with pytest.raises(ValueError, match=r"checkpoints of retrain have gaps.*retrain-1"):
+        replace(testbed, zoo=zoo)
+
+
+def test_too_few_retrained_models_are_no_distribution(testbed, config):
+    zoo = {name: model for name, model in testbed.zoo.items() if name not in ("retrain-1", "retrain-2")}
+    with pytest.raises(ValueError, match="one model of role 'retrain' is no distribution"):
+        replace(testbed, zoo=zoo)
+    with pytest.raises(InstantiationException, match="retrains must be at least 2"):
+        instantiate(config("testbed=unlearning", "testbed.zoo.retrains=1")["testbed"], _convert_="all")
+
+
+def test_leakage_is_rank_correlated_with_a_distance_that_measures_it(testbed):
+    suspects = testbed.score(oracle(testbed)).matrices["suspects"]
+    table = oracle(testbed)
+    for source, target in table.index:
+        if target in suspects.index:
+            table.loc[(source, target)] = suspects.loc[target, "leakage"]
+    assert testbed.score(table).metrics["leakage_rank"] == pytest.approx(1)

@@ -1,0 +1,213 @@
+"""What can be forgotten, and the zoo around a reference, on tiny networks."""
+
+from functools import partial
+
+import pytest
+import torch
+from conftest import ROOT
+from hydra.utils import instantiate
+from torch import nn
+
+from experiments.interfaces import POOLS, Samples
+from experiments.testbeds.unlearning import recipe as recipes
+from experiments.testbeds.unlearning import relabelling, unlearners
+from experiments.testbeds.unlearning.pools import split
+from experiments.testbeds.unlearning.samples import forgotten_digits, forgotten_toy
+from experiments.testbeds.unlearning.testbed import SEEN
+from experiments.testbeds.unlearning.zoo import unlearning as zoo_of
+from experiments.training.fit import fit
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_any_class_can_be_forgotten(label):
+    pools = forgotten_digits(label=label)
+    for name in POOLS:
+        labels = getattr(pools, name).labels
+        assert bool((labels == label).all()) == name.startswith("forget")
+        assert bool((labels != label).all()) == name.startswith("retain")
+    assert len(pools.everything().inputs) == 1500
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1])
+def test_a_random_share_can_be_forgotten(share):
+    pools = forgotten_digits(label=None, share=share)
+    assert len(pools.forget.inputs) == 1500 * share
+    assert len(pools.retain.inputs) == 1500 * (1 - share)
+    assert len(set(pools.forget.labels.tolist())) > 1
+    images = [image.numpy().tobytes() for name in POOLS for image in getattr(pools, name).inputs]
+    assert len(set(images)) == len(images)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": 10}, "no image of class 10 to forget; the classes are 0, 1"),
+        ({"share": 0.0}, "forgets 0 of them"),
+        ({"share": 1.0}, "at least one must be forgotten and one retained"),
+        ({"label": 1, "share": 0.5}, "one of the two"),
+        ({}, "name a class to forget or a share"),
+    ],
+)
+def test_what_cannot_be_forgotten_is_refused(options, message):
+    samples = Samples(torch.rand(20, 1, 2, 2), torch.arange(20) % 10)
+    with pytest.raises(ValueError, match=message):
+        split(samples, samples, classes=10, **options)
+
+
+def test_forgetting_the_only_class_leaves_nothing():
+    samples = Samples(torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.long))
+    with pytest.raises(ValueError, match="leaves nothing to retain"):
+        split(samples, samples, classes=1, label=0)
+
+
+def network(*, classes, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes)]
+        return nn.Sequential(*layers).eval()
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A zoo of tiny networks that takes seconds to make."""
+
+    def made(*, label=9, share=None, **options):
+        return zoo_of(
+            cache=str(tmp_path),
+            pools=partial(forgotten_toy, label=label, share=share),
+            label=label,
+            network=network,
+            train=partial(fit, epochs=4, rate=1e-2),
+            unlearners={
+                "finetune": {"method": partial(unlearners.finetune, epochs=1), "grid": [{"rate": 1e-3}, {"rate": 1e-2}]}
+            },
+            repelled={"fake_repel": {"epochs": 1}},
+            pulled={"fake_pull": {"epochs": 1}},
+            approximate=partial(relabelling.approximate, epochs=2) if label is not None else None,
+            **{"retrains": 2, "copies": 1, "checkpoints": [1, 2], **options},
+        )
+
+    return made
+
+
+def test_a_zoo_is_made_whole_and_only_once(small):
+    zoo = small()
+    for model in zoo.values():
+        model.prepare()
+    assert all(model.ready() for model in zoo.values())
+    facts = {name: model.facts() for name, model in zoo.items()}
+    assert facts["reference"]["accuracy_forget"] > 0.9
+    for name in ("retrain-0", "retrain_calibrate-1", "retrain_same_start-0", "rollback-0", "head_suppressed"):
+        assert facts[name]["accuracy_forget"] == 0, name
+    assert facts["rollback_reference"]["accuracy_forget"] > 0.5
+    assert facts["swap_new_with-0"]["accuracy_forget"] > 0.5
+    assert facts["swap_saw_without-0"]["accuracy_forget"] == 0
+    before = {model.name: model.facts()["seconds"] for model in zoo.values()}
+    for model in small().values():
+        model.prepare()
+    assert {model.name: model.facts()["seconds"] for model in zoo.values()} == before
+
+
+def test_a_retrained_model_starts_with_every_tensor_new_unless_it_shares_the_start(config):
+    zoo = instantiate(config("testbed=unlearning")["testbed"]["zoo"], _convert_="all")
+    made = {name: zoo[name].prepare.args[0] for name in ("reference", "retrain-0", "retrain_same_start-0")}
+    assert made["retrain_same_start-0"].settings["start"] == made["reference"].own_seed()
+    first, second = (
+        made[name].materials.network(classes=10, seed=made[name].own_seed()).state_dict()
+        for name in ("reference", "retrain-0")
+    )
+    drawn = [name for name, tensor in first.items() if tensor.is_floating_point() and tensor.unique().numel() > 1]
+    assert len(drawn) > 12  # all but BatchNorm's ones and zeros
+    assert not any(torch.equal(first[name], second[name]) for name in drawn)
+
+
+def test_checkpoints_lead_to_the_final_model_and_a_gap_is_named(small):
+    zoo = small()
+    zoo["unrelated-0"].prepare()
+    states = [zoo[name].load().state_dict() for name in ("unrelated-0@1", "unrelated-0@2", "unrelated-0")]
+    distances = [(state["4.weight"] - states[-1]["4.weight"]).norm() for state in states]
+    assert distances[0] > distances[1] > distances[2] == 0
+    recipe = zoo["unrelated-0"].prepare.args[0]
+    recipe.file(1).unlink()
+    assert not zoo["unrelated-0"].ready()
+    with pytest.raises(FileNotFoundError, match=r"checkpoints \[1, 2\] of unrelated-0 have a gap"):
+        zoo["unrelated-0@1"].load()
+    zoo["unrelated-0"].prepare()
+    assert torch.equal(zoo["unrelated-0@1"].load().state_dict()["4.weight"], states[0]["4.weight"])
+
+
+def test_a_shorter_approximate_unlearning_ends_its_curve_and_is_ready(small):
+    zoo = small(checkpoints=[1, 2, 3])
+    epochs = {
+        role: [model.epoch for model in zoo.values() if model.role == role] for role in ("approximate", "retrain")
+    }
+    assert epochs["approximate"] == [1, 2, None, 1, 2, None]
+    assert epochs["retrain"] == [1, 2, 3, None, 1, 2, 3, None]
+    zoo["approximate-0"].prepare()
+    assert zoo["approximate-0@2"].ready()
+
+
+def test_checkpoints_beyond_the_training_are_refused(small):
+    with pytest.raises(ValueError, match=r"checkpoints after epochs \[0, 5\] cannot be kept"):
+        small(checkpoints=[0, 1, 5])
+
+
+def test_of_a_grid_the_model_with_the_least_average_gap_is_taken(small):
+    zoo = small()
+    zoo["finetune-0"].prepare()
+    recipe = zoo["finetune-0"].prepare.args[0]
+    pools = recipe.materials.pools()
+    parents = [recipes.load(parent) for parent in recipe.parents]
+    wanted = recipes.accuracies(parents[1], pools)
+
+    def gap(model):
+        found = recipes.accuracies(model, pools)
+        return sum(abs(found[name] - wanted[name]) for name in ("forget", "retain", "retain_unseen"))
+
+    candidates = [
+        unlearners.finetune(parents[0], pools.retain, pools.forget, seed=recipe.own_seed(), epochs=1, rate=rate)
+        for rate in (1e-3, 1e-2)
+    ]
+    assert gap(zoo["finetune-0"].load()) == pytest.approx(min(map(gap, candidates)))
+    assert gap(candidates[0]) != gap(candidates[1])
+
+
+def test_shadows_start_from_other_references_and_are_never_scored(small):
+    zoo = small(shadows=2)
+    shadows = [model.prepare.args[0] for model in zoo.values() if model.role == "shadow"]
+    assert [recipe.name for recipe in shadows] == ["shadow_finetune-0", "shadow_finetune-1"]
+    assert {recipe.parents[0].role for recipe in shadows} == {"unrelated_calibrate"}
+    assert "shadow" in SEEN
+
+
+def test_a_share_is_forgotten_without_controls_of_one_class(small):
+    roles = {model.role for model in small(label=None, share=0.1).values()}
+    assert "logit_shift" in roles
+    assert not roles & {"head_zeroed", "head_suppressed", "head_retrained", "swap_saw_without", "approximate"}
+
+
+def test_a_reference_from_elsewhere_is_taken_as_it_is_and_must_know_the_classes(small):
+    given = network(classes=10, seed=7)
+    zoo = small(weights=partial(network, classes=10, seed=7))
+    zoo["reference"].prepare()
+    assert torch.equal(zoo["reference"].load().state_dict()["4.weight"], given.state_dict()["4.weight"])
+    assert "retrain_same_start-0" not in zoo
+    with pytest.raises(ValueError, match="has 3 outputs for 10 classes"):
+        small(weights=partial(network, classes=3, seed=0))["reference"].prepare()
+
+
+def test_a_dry_run_needs_no_data_and_scores(command):
+    settings = [
+        "testbed=unlearning",
+        "testbed/zoo=unlearning_cifar100",
+        "dry_run=true",
+        "method=forget_accuracy",
+        "testbed.zoo.network.depth=8",
+    ]
+    done = command(str(ROOT / "run.py"), *settings)
+    assert done.returncode == 0, done.stderr
+    assert "auc/retrains/all" in done.stdout
+    assert "everything fits together" in done.stdout
+    refused = command(str(ROOT / "run.py"), "dry_run=true")
+    assert refused.returncode == 1
+    assert "has no dry run" in refused.stderr
