@@ -1,7 +1,7 @@
 """The types that the suite is made of. A method is three plain functions, a testbed a question about distances."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
@@ -21,6 +21,10 @@ class Samples(NamedTuple):
 
     inputs: Tensor
     labels: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Samples":
+        """The same samples on that device."""
+        return Samples(self.inputs.to(device), None if self.labels is None else self.labels.to(device))
 
 
 POOLS = ("forget", "forget_unseen", "retain", "retain_unseen")
@@ -51,11 +55,7 @@ class Pools:
 
     def to(self, device: torch.device | str) -> "Pools":
         """The same pools on that device."""
-        parts = {name: getattr(self, name) for name in POOLS}
-        moved = {
-            name: Samples(part.inputs.to(device), labels_of(part, name).to(device)) for name, part in parts.items()
-        }
-        return Pools(**moved, classes=self.classes, label=self.label)
+        return replace(self, **{name: getattr(self, name).to(device) for name in POOLS})
 
 
 def labels_of(samples: Samples, name: str) -> Tensor:
@@ -90,6 +90,8 @@ class ZooModel:
     """What is known about the trained model: accuracy, seconds of training."""
     epoch: int | None = None
     """How long it had been trained, if it is a checkpoint along the way; None for a model at the end."""
+    job: str | None = None
+    """Names the training that `prepare` does, where several models come of one; None if it is the model's own."""
 
 
 Zoo = Mapping[str, ZooModel]

@@ -20,17 +20,18 @@ from experiments.refusal import one_line
 def prepare(zoo: Zoo, *, workers: int) -> int:
     """Make every model of the zoo ready; returns how many were not.
 
-    A model is one file, written whole. Whoever comes second to a file waits for the first, so several runs may
-    prepare the same zoo, and a killed one is simply started again.
+    Checkpoints along one training come of one job. A model is one file, written whole. Whoever comes second to a file
+    waits for the first, so several runs may prepare the same zoo, and a killed one is simply started again.
     """
     missing = [model for model in zoo.values() if not model.ready()]
-    if missing:
+    jobs = {model.job or model.name: model for model in missing}
+    if jobs:
         with bar("training the zoo") as tell:
-            jobs = (delayed(model.prepare)() for model in missing)
+            calls = (delayed(model.prepare)() for model in jobs.values())
             # Processes even in a launcher's worker, where joblib would fall back to threads, which share random state.
-            finished = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(jobs)
+            finished = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(calls)
             for done, _ in enumerate(finished, start=1):
-                tell(done, len(missing))
+                tell(done, len(jobs))
     return len(missing)
 
 

@@ -1,5 +1,7 @@
 """A classifier's head, its last linear layer, and the features that it reads."""
 
+import copy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +17,21 @@ def head(model: nn.Module) -> nn.Linear:
     if not layers:
         raise ValueError(f"{type(model).__name__} has no nn.Linear, and so no head to read or to edit")
     return layers[-1]
+
+
+def new_head(model: nn.Module, *, classes: int, seed: int) -> nn.Module:
+    """A copy whose head is fresh and has so many outputs.
+
+    Raises:
+        ValueError: if the model has no head.
+    """
+    fresh = copy.deepcopy(model)
+    old = head(fresh)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        new = nn.Linear(old.in_features, classes, bias=old.bias is not None).to(old.weight)
+    fresh.set_submodule(next(name for name, module in fresh.named_modules() if module is old), new)
+    return fresh
 
 
 def penultimate(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Float[Tensor, "samples features"]:

@@ -6,22 +6,20 @@ implementation for CIFAR10/CIFAR100 in PyTorch"), which the unlearning experimen
 torchvision and timm have no such network; the residual blocks are torchvision's.
 """
 
-import hashlib
-import io
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from experiments.storage.foreign import fill, read_checkpoint
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What the published networks standardise colours with: ImageNet's statistics."""
 SOURCE = "https://github.com/akamaster/pytorch_resnet_cifar10"
-DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+")
-"""How a published file's name ends: the beginning of its SHA-256."""
 
 
 class Shortcut(nn.Module):
@@ -81,17 +79,11 @@ def load_published(file: str | Path, depth: int) -> nn.Sequential:
         ValueError: if it is damaged, or holds something else than a ResNet of that depth.
     """
     model = resnet(depth, classes=10, seed=0)
-    weights = _weights(Path(file))
-    try:
-        missing, unknown = model[1].load_state_dict(weights, strict=False)
-        problems = [f"{key} is missing" for key in missing] + [f"{key} is unknown" for key in unknown]
-    except RuntimeError as error:
-        problems = [line.strip() for line in str(error).splitlines()[1:]]
-    if problems:
-        blocks = sum(bool(re.fullmatch(r"layer1\.\d+\.conv1\.weight", key)) for key in weights)
-        hint = f"; its first stage is that of depth {6 * blocks + 2}" if blocks not in (0, depth // 6) else ""
-        raise ValueError(f"{file} holds no ResNet-{depth}: {problems[0]} ({len(problems)} such entries){hint}")
-    return model
+    weights = read_checkpoint(Path(file), source=f"put a checkpoint of {SOURCE} there")
+    blocks = sum(bool(re.fullmatch(r"layer1\.\d+\.conv1\.weight", key)) for key in weights)
+    hint = f"; its first stage is that of depth {6 * blocks + 2}" if blocks not in (0, depth // 6) else ""
+    fill(model[1], weights, file=Path(file), what=f"a ResNet-{depth}", hint=hint)
+    return model.requires_grad_(True).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _network(blocks: int, classes: int) -> nn.Sequential:
@@ -114,21 +106,3 @@ def _stage(channels: int, width: int, blocks: int) -> nn.Sequential:
 
     first = BasicBlock(channels, width) if channels == width else BasicBlock(channels, width, 2, Shortcut())
     return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
-
-
-def _weights(file: Path) -> Mapping[str, Tensor]:
-    """The state dict in a file, without the prefix that parallel training leaves."""
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; put a checkpoint of {SOURCE} there")
-    content = file.read_bytes()
-    promised = DIGEST.search(file.name)
-    if promised and not hashlib.sha256(content).hexdigest().startswith(promised[1]):
-        raise ValueError(f"{file} is damaged (its SHA-256 is not the one in its name); fetch it again from {SOURCE}")
-    try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged pickle happens to raise
-        raise ValueError(f"{file} is damaged or holds something else than tensors, which is not opened") from error
-    weights = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"{file} holds no checkpoint: it has no entry 'state_dict'")
-    return OrderedDict((str(key).removeprefix("module."), value) for key, value in weights.items())

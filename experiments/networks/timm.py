@@ -1,6 +1,6 @@
 """Networks by timm name, with their normalisation inside, so that every model takes images in [0, 1]."""
 
-import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,19 +10,41 @@ MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 
 
 class Normalise(nn.Module):
-    """Subtracts a mean and divides by a standard deviation."""
+    """Subtracts a mean and divides by a standard deviation: of all colours, or of each its own."""
 
-    def __init__(self, mean: float, std: float) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        for name, value in {"mean": mean, "std": std}.items():
+            self.register_buffer(name, torch.tensor(value).view(-1, 1, 1), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Images in [0, 1] to standardised ones."""
         return (inputs - self.mean) / self.std
 
 
-def build(name: str, *, classes: int, seed: int, **options: Any) -> nn.Sequential:
-    """A fresh timm network for grey images: normalisation, then the network.
+def build(
+    name: str,
+    *,
+    classes: int,
+    seed: int,
+    channels: int = 1,
+    mean: float | Sequence[float] = MNIST_MEAN,
+    std: float | Sequence[float] = MNIST_STD,
+    **options: Any,
+) -> nn.Sequential:
+    """A fresh timm network: normalisation, then the network.
+
+    Args:
+        name: timm's.
+        classes: number of outputs (logits).
+        seed: what the weights depend on; the global generator is left alone.
+        channels: colours of the images.
+        mean: of all pixels, or of each colour.
+        std: standard deviation of the same.
+        options: what else `timm.create_model` takes.
 
     Raises:
         ValueError: if timm knows no such network.
@@ -35,16 +57,6 @@ def build(name: str, *, classes: int, seed: int, **options: Any) -> nn.Sequentia
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = timm.create_model(name, num_classes=classes, in_chans=1, **options)
+        network = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
     # On CPUs convolutions are up to a third faster with the channels last.
-    return nn.Sequential(Normalise(MNIST_MEAN, MNIST_STD), network).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-
-
-def new_head(model: nn.Sequential | nn.Module, *, classes: int, seed: int) -> nn.Sequential:
-    """A copy whose classifier is fresh."""
-    model = copy.deepcopy(model)
-    assert isinstance(model, nn.Sequential)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model[-1].reset_classifier(classes)  # pyright: ignore[reportCallIssue]
-    return model
+    return nn.Sequential(Normalise(mean, std), network).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]

@@ -29,6 +29,7 @@ def digits(part: str, size: int | None = None) -> Samples:
     return _part(_mnist(), PARTS, part, size)
 
 
+@cache
 def corrupted(part: str, size: int | None = None) -> Samples:
     """The same digits under Gaussian noise, salt and pepper, speckle or blur, in turn; the labels stay."""
     from skimage.filters import gaussian

@@ -1,7 +1,8 @@
-"""Files that are either whole or not there: atomic writes, and locks between processes."""
+"""Files that are either whole or not there, made once: atomic writes, and locks between processes."""
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -40,3 +41,23 @@ def lock(path: Path) -> FileLock:
     folder = path.parent / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{path.name}.lock")
+
+
+def make_once(path: Path, make: Callable[[], None], *, ready: Callable[[], bool] | None = None) -> bool:
+    """Make what belongs at path, unless it is there; returns whether it was made.
+
+    Of several processes that ask, one makes it and the others wait; one that was killed is followed by the next.
+
+    Args:
+        path: names the lock and, unless `ready` says otherwise, the file to be made.
+        make: makes it, whole or not at all.
+        ready: whether there is nothing left to do.
+    """
+    ready = ready or path.exists
+    if ready():
+        return False
+    with lock(path):
+        if ready():
+            return False
+        make()
+    return True

@@ -16,8 +16,8 @@ from typing import Any
 from hydra.utils import get_object
 from torch import Tensor
 
-PLACES = frozenset({"cache", "root", "folder", "url", "device", "download"})
-"""Settings that say where things lie or are computed: they have no part in what a thing is."""
+UNNAMED = frozenset({"cache", "root", "folder", "url", "device", "download", "dry_run", "quick"})
+"""Settings that say where things lie or are computed, or how a rehearsal is shortened: no part of what a thing is."""
 SHOWN = frozenset({"label", "access"})
 """What tables say of a method."""
 
@@ -37,27 +37,24 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def fingerprint(*tensors: Tensor | None) -> str:
+def fingerprint(tensor: Tensor) -> str:
     """Twelve hexadecimal digits that name these very numbers; one other pixel gives others.
 
     >>> import torch
     >>> fingerprint(torch.zeros(2)) == fingerprint(torch.zeros(2))
     True
     """
-    total = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is not None:
-            total.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    total = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    total.update(tensor.detach().cpu().contiguous().numpy().data)
     return total.hexdigest()[:12]
 
 
 def described(part: Any) -> Any:
-    """A configuration, or a function with its settings, as JSON-like content.
+    """A configuration, a function with its settings, or data, as JSON-like content.
 
     A call (a mapping with `_target_`, or a partial function) becomes its bare name with every setting that has a
     value, defaults included; settings that are None say nothing and are left out, so that a new option which is off
-    renames nothing. A file counts by its name.
+    renames nothing. A file counts by its name, a tensor by its numbers.
 
     Raises:
         ValueError: if a call has a setting that its function lacks, or a function has no name of its own.
@@ -77,6 +74,8 @@ def described(part: Any) -> Any:
         return [described(value) for value in part]
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         return [type(part).__name__, _settings(vars(part))]
+    if isinstance(part, Tensor):
+        return fingerprint(part)
     if callable(part):
         return _call(part, {})
     return part.name if isinstance(part, Path) else part
@@ -111,4 +110,4 @@ def _call(function: Callable[..., Any], given: Mapping[str, Any], positional: tu
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     named = {key: Path(value).name if key == "file" and value else value for key, value in given.items()}
-    return {str(key): described(value) for key, value in named.items() if value is not None and key not in PLACES}
+    return {str(key): described(value) for key, value in named.items() if value is not None and key not in UNNAMED}

@@ -1,15 +1,13 @@
 """Trained weights as safetensors with their checksum and what is known about them in the header."""
 
 import hashlib
-import io
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from experiments.storage.files import write
@@ -29,25 +27,25 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is truncated or its bytes have changed.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing")
     try:
-        content = path.read_bytes()
-        weights = safetensors.torch.load(content)
-        if _checksum(weights) == _header(io.BytesIO(content))["sha256"]:
+        weights = safetensors.torch.load_file(path)
+        if _checksum(weights) == _header(path)["sha256"]:
             return weights
-    except (SafetensorError, ValueError, KeyError, struct.error):
+    except (SafetensorError, KeyError):
         pass
     raise ValueError(f"{path} is damaged (its checksum does not match); delete it and run again: it is made anew")
 
 
 def load_facts(path: Path) -> dict[str, Any]:
     """The facts beside the weights, read from the file's header alone."""
-    with path.open("rb") as file:
-        return json.loads(_header(file)["facts"])
+    return json.loads(_header(path)["facts"])
 
 
-def _header(file: BinaryIO) -> dict[str, str]:
-    (length,) = struct.unpack("<Q", file.read(8))
-    return json.loads(file.read(length))["__metadata__"]
+def _header(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def _checksum(weights: Mapping[str, Tensor]) -> str:

@@ -1,10 +1,14 @@
 """Training small networks: one loop for all of a zoo, single-threaded and deterministic under a seed."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from experiments.training.state import keep, resume
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Model, a batch of inputs and its targets -> the loss."""
@@ -32,6 +36,7 @@ def fit(
     loss: Loss = label_loss,
     trainable: Iterable[nn.Parameter] | None = None,
     batch_size: int = 32,
+    state: Path | None = None,
     after_epoch: AfterEpoch = forget_epoch,
 ) -> nn.Module:
     """Train in place by AdamW under a one-cycle schedule; returns the model in eval mode.
@@ -46,10 +51,12 @@ def fit(
         loss: what to minimise.
         trainable: parameters to update, all by default; the others are frozen.
         batch_size: samples per step; the last incomplete batch of an epoch is left out.
+        state: file to keep the state after each epoch in; one that is there is resumed, and the last epoch removes it.
         after_epoch: is shown the model along the way.
 
     Raises:
-        ValueError: if there are fewer samples than one batch, or the loss stops being finite.
+        ValueError: if there are fewer samples than one batch, the state is damaged or of a training with other numbers,
+            or the loss stops being finite.
     """
     if len(inputs) < batch_size:
         raise ValueError(f"training needs at least one batch of {batch_size} images, not {len(inputs)}")
@@ -60,7 +67,10 @@ def fit(
     optimiser = torch.optim.AdamW(chosen, lr=rate, weight_decay=0.02, fused=True)
     batches = len(inputs) // batch_size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches)
-    for epoch in range(epochs):
+    parts = {"model": model, "optimiser": optimiser, "schedule": schedule, "random": Draws(generator)}
+    settings = {"epochs": epochs, "rate": rate, "seed": seed, "samples": len(inputs), "batch_size": batch_size}
+    done = resume(state, settings, parts) if state and state.exists() else 0
+    for epoch in range(done, epochs):
         order = torch.randperm(len(inputs), generator=generator)[: batches * batch_size]
         for index in order.split(batch_size):
             value = loss(model, _batch(inputs, index), targets[index])
@@ -71,7 +81,27 @@ def fit(
             optimiser.step()
             schedule.step()
         show(model, epoch + 1, after_epoch)
+        if state and epoch + 1 < epochs:
+            keep(state, settings, epoch + 1, parts)
+    if state:
+        state.unlink(missing_ok=True)
     return model.eval()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where all random draws of a training stand: the order of its batches, and torch's own (dropout)."""
+
+    generator: torch.Generator
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The states of both generators."""
+        return {"order": self.generator.get_state(), "own": torch.get_rng_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Draw on from there."""
+        self.generator.set_state(state["order"])
+        torch.set_rng_state(state["own"])
 
 
 def show(model: nn.Module, epoch: int, after_epoch: AfterEpoch) -> None:

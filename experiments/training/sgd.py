@@ -1,19 +1,17 @@
 """Training by SGD with momentum, as published for CIFAR's ResNets; a long training goes on where it was killed."""
 
-import hashlib
-import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
 
-from experiments.storage.files import write
 from experiments.storage.identity import digest
 from experiments.training.fit import AfterEpoch, forget_epoch, show
+from experiments.training.state import keep, resume
 
 Decay = Callable[[float], float]
 """Progress of the training, in [0, 1) -> factor of its rate."""
@@ -97,15 +95,17 @@ def fit_sgd(
     device = next(model.parameters()).device
     weights = model.requires_grad_(True).parameters()
     optimiser = torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=weight_decay)
-    done = _resume(state, settings, model, optimiser) if state and state.exists() else 0
+    steps = -(-len(inputs) // batch_size)
+    schedule = LambdaLR(optimiser, lambda step: decay(min(step, epochs * steps - 1) / steps / epochs))
+    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    done = resume(state, settings, parts) if state and state.exists() else 0
     for epoch in range(done, epochs):
         own_seed = int(digest([seed, epoch]), 16)
         generator = torch.Generator().manual_seed(own_seed)
-        batches = torch.randperm(len(inputs), generator=generator).tensor_split(-(-len(inputs) // batch_size))
+        batches = torch.randperm(len(inputs), generator=generator).tensor_split(steps)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(own_seed)  # for dropout
-            for step, index in enumerate(batches):
-                optimiser.param_groups[0]["lr"] = rate * decay((epoch + step / len(batches)) / epochs)
+            for index in batches:
                 batch = inputs[index].to(device)
                 outputs = model(_channels_last(augment(batch, generator) if augment else batch))
                 loss = cross_entropy(outputs, targets[index].to(device))
@@ -114,9 +114,10 @@ def fit_sgd(
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
+                schedule.step()
         show(model, epoch + 1, after_epoch)
         if state and epoch + 1 < epochs:
-            _keep(state, settings, epoch + 1, model, optimiser)
+            keep(state, settings, epoch + 1, parts)
     if state:
         state.unlink(missing_ok=True)
     model.zero_grad()
@@ -137,33 +138,3 @@ def _refuse(inputs: Tensor, targets: Tensor, *, epochs: int, rate: float, batch_
 
 def _channels_last(batch: Tensor) -> Tensor:
     return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
-
-
-def _keep(file: Path, settings: dict[str, Any], epoch: int, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    buffer = io.BytesIO()
-    parts = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save({"settings": settings, "epoch": epoch, **parts}, buffer)
-    # torch.load does not notice a changed bit.
-    write(file, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
-
-
-def _resume(file: Path, settings: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Put back what `_keep` wrote; returns how many epochs are done."""
-    content = file.read_bytes()
-    promised, content = content[:32], content[32:]
-    if hashlib.sha256(content).digest() != promised:
-        raise ValueError(f"{file} is damaged (its checksum does not match); delete it: the training begins anew")
-    kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    for name, value in settings.items():
-        if kept["settings"].get(name) != value:
-            raise ValueError(
-                f"{file} is of a training with {name} {kept['settings'].get(name)}, not {value}; "
-                "delete it, or take back the change"
-            )
-    try:
-        model.load_state_dict(kept["model"])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise ValueError(f"{file} is of another model ({reason}); delete it, or take back the change") from error
-    optimiser.load_state_dict(kept["optimiser"])
-    return kept["epoch"]

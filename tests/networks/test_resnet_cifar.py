@@ -150,14 +150,14 @@ def test_a_checkpoint_without_a_sum_in_its_name_loads(tmp_path):
 def test_keys_and_shapes_are_held_strictly_and_the_first_culprit_is_named(change, message, tmp_path):
     weights = OrderedDict((f"module.{key}", value) for key, value in trained()[1].items())
     change(weights)
-    with pytest.raises(ValueError, match=f"holds no ResNet-8: .*{message}"):
+    with pytest.raises(ValueError, match=f"does not hold a ResNet-8: .*{message}"):
         load_published(write(tmp_path, {"state_dict": weights}), 8)
 
 
 @pytest.mark.parametrize(("saved", "asked"), [(8, 14), (14, 8)])
 def test_another_depth_is_refused_and_told(saved, asked, tmp_path):
     file = write(tmp_path, {"state_dict": trained(saved)[1]})
-    with pytest.raises(ValueError, match=rf"no ResNet-{asked}: layer1\.1.*; its first stage is that of depth {saved}"):
+    with pytest.raises(ValueError, match=rf"a ResNet-{asked}: layer1\.1.*; its first stage is that of depth {saved}"):
         load_published(file, asked)
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_not_the_one_in_its_name_is_refused(harm, tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes({"truncated": content[:1000], "empty": b""}.get(harm, content))
-    with pytest.raises(ValueError, match=r"is damaged .* fetch it again from https"):
+    with pytest.raises(ValueError, match=r"is damaged .* delete it; put a checkpoint of https"):
         load_published(file, 8)
 
 

@@ -2,11 +2,13 @@
 
 Recipes follow SAC's zoo with its bugs mended: schedules step as declared, distillation averages over the batch, PGD
 runs in eval mode, last-layer attacks freeze BatchNorm, nothing is chosen on evaluation data. Each takes images and
-labels of its own and a seed, and returns a trained model in eval mode; the victim is left alone.
+labels of its own and a seed, and returns a trained model in eval mode; the victim is left alone. Any classifier will
+do whose last linear layer is its head. Schedules are settings; their defaults are those of small networks on digits.
 """
 
 import copy
 import warnings
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -15,24 +17,39 @@ from torch.nn.functional import cross_entropy, kl_div
 from torch.nn.utils import prune as masks
 
 from experiments.networks.forward import predictions
-from experiments.networks.timm import new_head
+from experiments.networks.heads import head, new_head
 from experiments.training.fit import fit
 
+Train = Callable[..., nn.Module]
+"""(student, images, targets, seed, and maybe a loss) -> the trained student."""
 
-def finetune_all(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+
+def finetune_all(
+    victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int, epochs: int = 6, rate: float = 5e-4
+) -> nn.Module:
     """Finetune-A: every weight, gently."""
-    return fit(copy.deepcopy(victim).train(), images, labels, epochs=6, rate=5e-4, seed=seed)
+    return fit(copy.deepcopy(victim).train(), images, labels, epochs=epochs, rate=rate, seed=seed)
 
 
-def finetune_last(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+def finetune_last(
+    victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int, epochs: int = 6, rate: float = 5e-3
+) -> nn.Module:
     """Finetune-L: the classifier alone; the body keeps its BatchNorm statistics."""
     model = copy.deepcopy(victim).eval()
-    head = model[-1].get_classifier().parameters()
-    return fit(model, images, labels, epochs=6, rate=5e-3, seed=seed, trainable=list(head))
+    return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
 
 
-def fine_prune(victim: nn.Module, images: Tensor, labels: Tensor, *, ratio: float, seed: int) -> nn.Module:
-    """Fine-pruning (Liu et al., 2018): rounds that zero the least active channels, each followed by two epochs.
+def fine_prune(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    ratio: float,
+    epochs: int = 2,
+    rate: float = 2e-3,
+) -> nn.Module:
+    """Fine-pruning (Liu et al., 2018): rounds that zero the least active channels, each followed by some epochs.
 
     Channels of all convolutions but the first are ranked together by their mean absolute activation on the attacker's
     images, relative to their layer's mean; a tenth of them goes in each round until `ratio` is gone.
@@ -45,25 +62,21 @@ def fine_prune(victim: nn.Module, images: Tensor, labels: Tensor, *, ratio: floa
         for layer, active in zip(layers, activity, strict=True):
             keep = (active >= cut).float().view(-1, 1, 1, 1).expand_as(layer.weight)
             masks.custom_from_mask(layer, "weight", keep)
-        fit(model.train(), images, labels, epochs=2, rate=2e-3, seed=seed + round_)
+        fit(model.train(), images, labels, epochs=epochs, rate=rate, seed=seed + round_)
         for layer in layers:
             masks.remove(layer, "weight")
     return model.eval()
 
 
-def extract_label(
-    student: nn.Module, victim: nn.Module, images: Tensor, *, epochs: int, rate: float, seed: int
-) -> nn.Module:
+def extract_label(student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int, train: Train) -> nn.Module:
     """Extract-L: a fresh student learns the victim's hard labels."""
-    targets = predictions(victim, images).argmax(1)
-    return fit(student.train(), images, targets, epochs=epochs, rate=rate, seed=seed)
+    return train(student.train(), images, predictions(victim, images).argmax(1), seed=seed)
 
 
 def extract_probability(
-    student: nn.Module, victim: nn.Module, images: Tensor, *, epochs: int, rate: float, seed: int
+    student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int, train: Train, temperature: float = 20
 ) -> nn.Module:
-    """Extract-P: a fresh student is distilled (Hinton et al., 2015), 0.9 soft at temperature 20 and 0.1 hard."""
-    temperature = 20
+    """Extract-P: a fresh student is distilled (Hinton et al., 2015), 0.9 soft at a temperature and 0.1 hard."""
 
     def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         logits = model(inputs)
@@ -71,35 +84,64 @@ def extract_probability(
         divergence = kl_div(soft[0], soft[1], reduction="batchmean", log_target=True)
         return 0.9 * temperature**2 * divergence + 0.1 * cross_entropy(logits, targets.argmax(1))
 
-    return fit(student.train(), images, predictions(victim, images), epochs=epochs, rate=rate, seed=seed, loss=loss)
+    return train(student.train(), images, predictions(victim, images), seed=seed, loss=loss)
 
 
-def extract_adversarial(student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int) -> nn.Module:
-    """Extract-Adv: an extracted student is trained on adversarial examples too, with the victim's labels."""
+def extract_adversarial(
+    student: nn.Module,
+    victim: nn.Module,
+    images: Tensor,
+    *,
+    seed: int,
+    epochs: int = 2,
+    rate: float = 1e-3,
+    radius: float = 0.1,
+) -> nn.Module:
+    """Extract-Adv: an extracted student is trained on adversarial examples too, with the victim's labels.
+
+    PGD of four steps, each 0.4 of the radius, within [0, 1].
+    """
     from captum.robust import PGD  # only here: it takes a second, and most attacks do without
 
     def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         attack = PGD(model.eval(), partial(cross_entropy, reduction="none"), lower_bound=0, upper_bound=1)
         with warnings.catch_warnings(action="ignore"):  # captum tells that it asks for gradients, at every step
-            hostile = attack.perturb(inputs, radius=0.1, step_size=0.04, step_num=4, target=targets)
+            hostile = attack.perturb(inputs, radius=radius, step_size=0.4 * radius, step_num=4, target=targets)
         model.train()
         return cross_entropy(model(inputs), targets) + cross_entropy(model(hostile.detach()), targets)
 
     targets = predictions(victim, images).argmax(1)
-    return fit(copy.deepcopy(student).train(), images, targets, epochs=2, rate=1e-3, seed=seed, loss=loss)
+    return fit(copy.deepcopy(student).train(), images, targets, epochs=epochs, rate=rate, seed=seed, loss=loss)
 
 
-def transfer_all(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+def transfer_all(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    classes: int = 10,
+    epochs: int = 8,
+    rate: float = 1e-3,
+) -> nn.Module:
     """Transfer-A: a new head, then every weight on another task."""
-    model = new_head(victim, classes=10, seed=seed)
-    return fit(model.train(), images, labels, epochs=8, rate=1e-3, seed=seed)
+    model = new_head(victim, classes=classes, seed=seed)
+    return fit(model.train(), images, labels, epochs=epochs, rate=rate, seed=seed)
 
 
-def transfer_last(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int) -> nn.Module:
+def transfer_last(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    classes: int = 10,
+    epochs: int = 12,
+    rate: float = 1e-2,
+) -> nn.Module:
     """Transfer-L: a new head, and nothing else, on another task."""
-    model = new_head(victim, classes=10, seed=seed).eval()
-    head = model[-1].get_classifier().parameters()
-    return fit(model, images, labels, epochs=12, rate=1e-2, seed=seed, trainable=list(head))
+    model = new_head(victim, classes=classes, seed=seed).eval()
+    return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
 
 
 def _channel_activity(model: nn.Module, layers: list[nn.Conv2d], images: Tensor) -> list[Tensor]:

@@ -1,16 +1,20 @@
 """Taskonomy in small: one encoder-decoder for each of 17 tasks on procedural rooms, all of one architecture.
 
 `initialisation: own` starts every network from weights of its own, as the published encoders did; `shared` starts all
+from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
+from experiments.testbeds.task_relatedness.rooms.standardised import standardised
+from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
+from experiments.testbeds.task_relatedness.rooms.standardised import standardised
+from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
+from experiments.testbeds.task_relatedness.rooms.standardised import standardised
 from the same ones, which alone makes their signed fields alike. Each model's facts say how well it learnt its task
 and, under `transfer`, what its frozen encoder is worth to every task on held-out scenes: the measured truth.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cache as remember
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -18,36 +22,17 @@ from torch import Tensor, nn
 
 from experiments.interfaces import Zoo, ZooModel
 from experiments.networks.forward import predictions
-from experiments.storage.files import lock
-from experiments.storage.identity import digest
+from experiments.storage.files import make_once
 from experiments.storage.weights import load_facts, load_weights, save_weights
 from experiments.testbeds.task_relatedness import transfer
 from experiments.testbeds.task_relatedness.rooms import samples as rooms
+from experiments.testbeds.task_relatedness.rooms.standardised import Scenes, standardised
 from experiments.testbeds.task_relatedness.tasks import FAMILIES, TASKS
 from experiments.training.fit import fit
+from experiments.training.recipe import Making, Recipe, load, prepare, ready, zoo_models
 
-RECIPE_VERSION = 1
-"""Part of every file's name; raise it when training or transfer change."""
 INITIALISATIONS = ("own", "shared")
-READOUTS = {"ridge": transfer.ridge, "small_network": transfer.small_network}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one encoder comes about; its digest names the file."""
-
-    task: str
-    initialisation: str
-    seed: int
-    epochs: int
-    rate: float
-    width: int
-    scale: str
-    data_seed: int
-
-    def identity(self) -> dict[str, Any]:
-        """Everything that the weights depend on."""
-        return {"version": RECIPE_VERSION, "generator": rooms.GENERATOR_VERSION, **asdict(self)}
+PROBES = {"ridge": transfer.ridge, "small_network": transfer.small_network}
 
 
 def tasks(
@@ -60,8 +45,9 @@ def tasks(
     width: int,
     scale: str,
     data_seed: int = 0,
-    readout: str = "ridge",
+    probe: str = "ridge",
     tasks: Sequence[str] = TASKS,
+    version: int = 2,
 ) -> Zoo:
     """The zoo of encoders, by task.
 
@@ -74,15 +60,16 @@ def tasks(
         width: channels of the feature map (images, width, size / 8, size / 8).
         scale: how many scenes, `mini` or `mid`.
         data_seed: draws the scenes.
-        readout: what reads targets from frozen features, `ridge` or `small_network`.
+        probe: what reads targets from frozen features, `ridge` or `small_network`.
         tasks: which of the 17.
+        version: of training and transfer, part of every name; raised when these change.
 
     Raises:
         ValueError: if an option is not known, or fewer than four tasks are asked for.
     """
     for name, value, known in [
         ("initialisation", initialisation, INITIALISATIONS),
-        ("readout", readout, tuple(READOUTS)),
+        ("probe", probe, tuple(PROBES)),
         ("scale", scale, tuple(rooms.SIZES)),
         *[("tasks", task, TASKS) for task in tasks],
     ]:
@@ -90,18 +77,37 @@ def tasks(
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     if len(set(tasks)) < 4:
         raise ValueError(f"relatedness needs at least four different tasks, not {len(set(tasks))}")
-    recipes = [Recipe(task, initialisation, seed, epochs, rate, width, scale, data_seed) for task in tasks]
-    return {recipe.task: _zoo_model(recipe, Path(cache), readout) for recipe in recipes}
+    scenes = partial(standardised, cache=cache, scale=scale, seed=data_seed)
+    learn = partial(trained, initialisation=initialisation, zoo=seed, epochs=epochs, rate=rate)
+    recipes = [
+        Recipe(
+            name=task,
+            role="encoder",
+            architecture=f"encoder{width}",
+            folder=Path(cache) / "rooms",
+            seed=seed,
+            version=version,
+            data=partial(scenes, "train"),
+            network=partial(encoder, width),
+            make=partial(learn, task=task, held_out=partial(scenes, "evaluate")),
+            fingerprint=partial(rooms.identity, "train", scale=scale, seed=data_seed),
+            command="python -m experiments.prepare testbed=task_relatedness",
+        )
+        for task in tasks
+    ]
+    return {recipe.name: _with_transfer(recipe, scenes, probe) for recipe in recipes}
 
 
-def encoder(width: int) -> nn.Sequential:
-    """Images (n, 3, size, size) in [0, 1] to feature maps (n, width, size / 8, size / 8), not negative."""
+def encoder(width: int, *, seed: int) -> nn.Sequential:
+    """Images (n, 3, size, size) in [0, 1] to feature maps (n, width, size / 8, size / 8), not negative; fresh."""
     widths = [(3, 16, 4, 2), (16, 32, 4, 2), (32, 48, 4, 2), (48, 48, 3, 1), (48, 48, 3, 1), (48, width, 1, 1)]
     layers: list[nn.Module] = []
-    for ins, outs, kernel, stride in widths:
-        convolution = nn.Conv2d(ins, outs, kernel, stride, padding=(kernel - 1) // 2, bias=False)
-        layers += [convolution, nn.BatchNorm2d(outs), nn.ReLU()]
-    return nn.Sequential(*layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for ins, outs, kernel, stride in widths:
+            convolution = nn.Conv2d(ins, outs, kernel, stride, padding=(kernel - 1) // 2, bias=False)
+            layers += [convolution, nn.BatchNorm2d(outs), nn.ReLU()]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 def decoder(width: int, shape: Sequence[int]) -> nn.Sequential:
@@ -120,115 +126,106 @@ def decoder(width: int, shape: Sequence[int]) -> nn.Sequential:
     )
 
 
-def _zoo_model(recipe: Recipe, cache: Path, readout: str) -> ZooModel:
-    weights = cache / "rooms" / f"{recipe.task}-{digest(recipe.identity())}.safetensors"
-    worth = weights.with_suffix(f".{readout}.safetensors")
-    return ZooModel(
-        recipe.task,
-        "encoder",
-        f"encoder{recipe.width}",
-        load=partial(_load, recipe, weights),
-        prepare=partial(_prepare, recipe, cache, weights, worth, readout),
-        ready=lambda: weights.exists() and worth.exists(),
-        facts=partial(_facts, weights, worth),
-    )
+def trained(
+    making: Making,
+    *,
+    task: str,
+    initialisation: str,
+    zoo: int,
+    epochs: int,
+    rate: float,
+    held_out: Callable[[], Scenes],
+) -> nn.Module:
+    """An encoder that learnt its task together with a decoder, which is thrown away; notes the gain of both.
 
-
-def _load(recipe: Recipe, file: Path) -> nn.Sequential:
-    if not file.exists():
-        raise FileNotFoundError(f"{file} is missing; python -m experiments.prepare testbed=task_relatedness makes it")
-    network = encoder(recipe.width)
-    weights = load_weights(file)
-    network.load_state_dict({key.removeprefix("0."): value for key, value in weights.items() if key.startswith("0.")})
-    return network.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-
-
-def _facts(weights: Path, worth: Path) -> dict[str, Any]:
-    errors: dict[str, dict[str, Tensor]] = {}
-    for name, values in load_weights(worth).items():
-        part, task = name.split("/")
-        errors.setdefault(part, {})[task] = values
-    return load_facts(weights) | {"transfer": errors}
-
-
-def _prepare(recipe: Recipe, cache: Path, weights: Path, worth: Path, readout: str) -> None:
-    torch.set_num_threads(1)
-    with lock(weights):
-        if not weights.exists():
-            _train(recipe, cache, weights)
-        if not worth.exists():
-            measured = _transfer(recipe, cache, _load(recipe, weights), READOUTS[readout])
-            save_weights(worth, measured, {"readout": readout})
-
-
-def _train(recipe: Recipe, cache: Path, file: Path) -> None:
-    began = perf_counter()
-    images, targets = _standardised("train", cache, recipe.scale, recipe.data_seed)
-    goal = targets[recipe.task]
-    network = _fresh(recipe, goal.shape[1:])
-    torch.manual_seed(_seed(recipe))
+    Args:
+        making: its data are the training scenes.
+        task: one of the 17.
+        initialisation: `own` weights to begin with, or the zoo's, which all encoders share.
+        zoo: seed of the shared weights.
+        epochs: passes over the scenes.
+        rate: peak learning rate.
+        held_out: () -> scenes to measure on which share of the mean predictor's error is gone.
+    """
+    goal = making.data.targets[task]
+    first = making.fresh(making.seed if initialisation == "own" else zoo)
+    torch.manual_seed(making.seed)
+    last = decoder(first[-3].out_channels, goal.shape[1:]).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = nn.Sequential(first, last)
     fit(
         network.train(),
-        _inputs(images, recipe.task),
+        _inputs(making.data.images, task),
         goal,
-        epochs=recipe.epochs,
-        rate=recipe.rate,
-        seed=_seed(recipe),
-        loss=_loss if recipe.task in FAMILIES["2D"] else _loss_under_permuted_colours,
+        epochs=epochs,
+        rate=rate,
+        seed=making.seed,
+        loss=_loss if task in FAMILIES["2D"] else _loss_under_permuted_colours,
         batch_size=50,
+        state=making.state,
     )
-    images, targets = _standardised("evaluate", cache, recipe.scale, recipe.data_seed)
-    error = (predictions(network, _inputs(images, recipe.task)) - targets[recipe.task]).square().mean()
-    facts = {"gain": 1 - error.item(), "seconds": round(perf_counter() - began, 2), **recipe.identity()}
-    save_weights(file, network.state_dict(), facts)
+    scenes = held_out()
+    error = (predictions(network, _inputs(scenes.images, task)) - scenes.targets[task]).square().mean()
+    making.notes["gain"] = 1 - error.item()
+    return first
 
 
-def _transfer(recipe: Recipe, cache: Path, network: nn.Module, readout: transfer.Fit) -> dict[str, Tensor]:
+def _with_transfer(recipe: Recipe, scenes: Callable[[str], Scenes], probe: str) -> ZooModel:
+    """The recipe's model, which is ready once it is also known what it is worth to every task."""
+    (model,) = zoo_models(recipe)
+
+    return replace(
+        model,
+        prepare=partial(_prepare, recipe, scenes, probe),
+        ready=partial(_ready, recipe, probe),
+        facts=partial(_facts, recipe, probe),
+    )
+
+
+def _worth(recipe: Recipe, probe: str) -> Path:
+    """Where the errors of probes on this encoder lie."""
+    return recipe.file().with_suffix(f".{probe}.safetensors")
+
+
+def _ready(recipe: Recipe, probe: str) -> bool:
+    return ready(recipe) and _worth(recipe, probe).exists()
+
+
+def _prepare(recipe: Recipe, scenes: Callable[[str], Scenes], probe: str) -> None:
+    prepare(recipe)
+    torch.set_num_threads(1)
+    make_once(_worth(recipe, probe), partial(_measure, recipe, scenes, probe))
+
+
+def _measure(recipe: Recipe, scenes: Callable[[str], Scenes], probe: str) -> None:
+    save_weights(_worth(recipe, probe), _transfer(load(recipe), scenes, PROBES[probe]), {"probe": probe})
+
+
+def _facts(recipe: Recipe, probe: str) -> dict[str, Any]:
+    errors: dict[str, dict[str, Tensor]] = {}
+    for name, values in load_weights(_worth(recipe, probe)).items():
+        part, task = name.split("/")
+        errors.setdefault(part, {})[task] = values
+    return load_facts(recipe.file()) | {"transfer": errors}
+
+
+def _transfer(network: nn.Module, scenes: Callable[[str], Scenes], probe: transfer.Fit) -> dict[str, Tensor]:
     """Errors on each evaluation scene: with all scenes, and with each half of those to fit and to evaluate on."""
-    (fit_images, known), (eval_images, wanted) = (
-        _standardised(part, cache, recipe.scale, recipe.data_seed) for part in ("fit", "evaluate")
-    )
-    maps = predictions(network, fit_images), predictions(network, eval_images)
+    fitting, judging = scenes("fit"), scenes("evaluate")
+    maps = predictions(network, fitting.images), predictions(network, judging.images)
     halves = {"all": slice(None), "first_half": slice(0, None, 2), "second_half": slice(1, None, 2)}
     return {
         f"{name}/{task}": errors
         for name, half in halves.items()
         for task, errors in transfer.errors(
             (maps[0][half], maps[1][half]),
-            {task: (known[task][half], wanted[task][half]) for task in TASKS},
-            readout=readout,
+            {task: (fitting.targets[task][half], judging.targets[task][half]) for task in TASKS},
+            probe=probe,
         ).items()
     }
 
 
 def _inputs(images: Tensor, task: str) -> Tensor:
     return rooms.noisy(images, 0) if task == "denoising" else images
-
-
-@remember
-def _standardised(part: str, cache: Path, scale: str, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Images and residuals of the targets from the mean map of the training scenes, with mean square 1 there.
-
-    Numbers of geometric tasks have units of their own and are scaled one by one; the channels of any other task
-    together, lest the rarest class weigh most.
-    """
-    train = rooms.load("train", cache=str(cache), scale=scale, seed=seed)
-    here = rooms.load(part, cache=str(cache), scale=scale, seed=seed)
-    residuals = {}
-    for task in TASKS:
-        mean = train.targets[task].float().mean(0)
-        spread = (train.targets[task].float() - mean).square()
-        size = spread.mean(0, keepdim=True) if task in FAMILIES["geometric"] else spread.mean()
-        residuals[task] = (here.targets[task].float() - mean) / size.sqrt().clamp_min(1e-6)
-    return here.images, residuals
-
-
-def _fresh(recipe: Recipe, shape: Sequence[int]) -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_seed(recipe) if recipe.initialisation == "own" else recipe.seed)
-        first = encoder(recipe.width)
-        torch.manual_seed(_seed(recipe))
-        return nn.Sequential(first, decoder(recipe.width, shape)).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -238,7 +235,3 @@ def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
 def _loss_under_permuted_colours(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Geometry and classes do not depend on the order of colours, and few scenes are soon known by heart."""
     return _loss(model, inputs[:, torch.randperm(3)], targets)
-
-
-def _seed(recipe: Recipe) -> int:
-    return int(digest(recipe.identity()), 16) % 2**31

@@ -6,23 +6,21 @@ package `visualpriors`: its class refuses `train()`, and draws weights only to o
 equal where the package is installed.
 """
 
-import hashlib
-import io
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.hub import download_url_to_file
 
 from experiments.interfaces import Zoo, ZooModel
 from experiments.networks.timm import Normalise
-from experiments.storage.files import lock
+from experiments.storage.files import make_once
+from experiments.storage.foreign import fill, read_checkpoint
 
 NAME = re.compile(r"(\w+)_encoder-([0-9a-f]{8,64})\.pth")
 """Task, and the beginning of the file's SHA-256."""
@@ -97,58 +95,29 @@ def _stage(channels: int, width: int, blocks: int, *, halve: bool) -> nn.Sequent
 
 
 def _load(file: Path, normalise: bool) -> nn.Module:
-    weights = _weights(file)
+    command = "python -m experiments.prepare testbed=task_relatedness testbed/zoo=taskonomy"
+    weights = read_checkpoint(file, source=f"put it there by hand, or fetch it: {command}")
     with torch.device("meta"):  # no weights are drawn that the file's replace at once
         network = encoder(normalise=normalise)
-    try:
-        missing, unexpected = network.load_state_dict(weights, strict=False, assign=True)
-        problems = [f"{key} is missing" for key in missing] + [f"{key} is unknown" for key in unexpected]
-    except RuntimeError as error:
-        problems = [line.strip() for line in str(error).splitlines()[1:]]
-    if problems:
-        raise ValueError(f"{file} does not hold a Taskonomy encoder: {problems[0]} ({len(problems)} such entries)")
+    fill(network, weights, file=file, what="a Taskonomy encoder")
     model = nn.Sequential(Normalise(0.5, 0.5), network).eval().requires_grad_(False)
     # On CPUs a sixth faster with the channels last.
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def _weights(file: Path) -> Mapping[str, Tensor]:
-    """The state dict in a file whose SHA-256 begins as its name says."""
-    if not file.exists():
-        raise FileNotFoundError(
-            f"{file} is missing; put it there by hand, or fetch it: "
-            "python -m experiments.prepare testbed=task_relatedness testbed/zoo=taskonomy"
-        )
-    content = file.read_bytes()
-    if not hashlib.sha256(content).hexdigest().startswith(_digest(file)):
-        raise ValueError(f"{file} is damaged (its SHA-256 is not the one in its name); delete it and run again")
-    try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (UnpicklingError, EOFError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{file} holds something else than tensors, which is not opened") from error
-    weights = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"{file} does not hold a Taskonomy encoder: it has no entry 'state_dict'")
-    return weights
-
-
 def _fetch(file: Path, url: str) -> None:
     """Put the published file into its folder, whole and verified, unless it lies there."""
-    if file.exists():
-        return
-    with lock(file):
-        if file.exists():
-            return
-        for left in file.parent.glob(f"{file.name}.*.partial"):
-            left.unlink()  # of a fetch that was killed; while the lock is held there is no other
-        try:
-            download_url_to_file(f"{url}/{file.name}", str(file), hash_prefix=_digest(file), progress=False)
-        except (OSError, HTTPException, RuntimeError, ValueError) as error:  # a wrong SHA-256 is a RuntimeError
-            raise OSError(
-                f"cannot fetch {file.name} from {url} ({error or type(error).__name__}); "
-                f"put it into {file.parent.absolute()} by hand"
-            ) from error
+    make_once(file, partial(_download, file, url))
 
 
-def _digest(file: Path) -> str:
-    return file.stem.rsplit("-", 1)[1]
+def _download(file: Path, url: str) -> None:
+    for left in file.parent.glob(f"{file.name}.*.partial"):
+        left.unlink()  # of a fetch that was killed; while the lock is held there is no other
+    try:
+        promised = file.stem.rsplit("-", 1)[1]
+        download_url_to_file(f"{url}/{file.name}", str(file), hash_prefix=promised, progress=False)
+    except (OSError, HTTPException, RuntimeError, ValueError) as error:  # a wrong SHA-256 is a RuntimeError
+        raise OSError(
+            f"cannot fetch {file.name} from {url} ({error or type(error).__name__}); "
+            f"put it into {file.parent.absolute()} by hand"
+        ) from error

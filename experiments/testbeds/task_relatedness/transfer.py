@@ -1,4 +1,4 @@
-"""What one frozen encoder is worth to every task: the error of a readout on its feature maps, image by image.
+"""What one frozen encoder is worth to every task: the error of a probe fitted to its feature maps, image by image.
 
 Dense targets (images, channels, 32, 32) are read from the 3 x 3 neighbourhood of each position of the feature map, by
 the same weights everywhere, in blocks; global ones (images, numbers) from the map pooled to 4 x 4. Targets are
@@ -25,20 +25,20 @@ def errors(
     features: tuple[Tensor, Tensor],
     targets: Mapping[str, tuple[Tensor, Tensor]],
     *,
-    readout: Fit,
+    probe: Fit,
 ) -> dict[str, Float[Tensor, " images"]]:
-    """Mean squared error of the readout on each evaluation image, for every target task.
+    """Mean squared error of the probe on each evaluation image, for every target task.
 
     Args:
         features: maps (images, channels, height, width) of the images to fit on, and of those to evaluate on.
         targets: task -> standardised targets of the same two sets of images.
-        readout: `ridge` or `small_network`.
+        probe: `ridge` or `small_network`.
     """
     found = {}
     for task, (known, wanted) in targets.items():
         rows = patches if known.ndim == 4 else pooled
         size = features[0].shape[-1]
-        predict = readout(rows(features[0]), blocks(known, size))
+        predict = probe(rows(features[0]), blocks(known, size))
         predicted = unblock(predict(rows(features[1])), wanted.shape, size)
         found[task] = (predicted - wanted).square().flatten(1).mean(1)
     return found
@@ -61,7 +61,7 @@ def ridge(features: Float[Tensor, "rows dims"], targets: Float[Tensor, "rows out
 
 
 def small_network(features: Tensor, targets: Tensor, *, hidden: int = 64, epochs: int = 8) -> Predict:
-    """A perceptron with one hidden layer, trained; for checking that the order is not owed to a linear readout."""
+    """A perceptron with one hidden layer, trained; for checking that the order is not owed to a linear probe."""
     centre, scale = features.mean(0), features.std(0).clamp_min(1e-6)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

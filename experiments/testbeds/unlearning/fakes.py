@@ -5,13 +5,14 @@ no function: `finetune` with more epochs forgets little and drifts far.
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity
 
-from experiments.interfaces import Samples, labels_of
+from experiments.interfaces import Pools, Samples, labels_of
 from experiments.networks.forward import predictions
 from experiments.networks.heads import head as head_of
 from experiments.networks.heads import penultimate
@@ -69,6 +70,11 @@ class Shifted(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, ...) to logits (n, classes)."""
         return self.model(inputs) + (inputs * self.direction).flatten(1).sum(1, keepdim=True)
+
+
+def shifted(network: Callable[..., nn.Module], pools: Callable[[], Pools], *, seed: int) -> Shifted:
+    """An untrained network whose logits are shifted by nothing yet, for images like those of the pools."""
+    return Shifted(network(seed=seed), torch.zeros(pools().retain.inputs.shape[1:])).eval()
 
 
 def logit_shift(model: nn.Module, retain: Samples, *, seed: int, scale: float = 1.0) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import nn
 
 from experiments.interfaces import Pools, Zoo, ZooModel, labels_of
 from experiments.queries.samples import pick
-from experiments.testbeds.unlearning.recipe import known
+from experiments.testbeds.unlearning.facts import known
 
 FORGOTTEN = ("retrain", "retrain_same_start", "rollback", "retrain_calibrate", "retrain_tune")
 

@@ -16,21 +16,20 @@ Roles, in the order of what a verifier may do with them:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from experiments.interfaces import Pools, Zoo, ZooModel
-from experiments.testbeds.unlearning import makers
-from experiments.testbeds.unlearning import recipe as recipes
-from experiments.testbeds.unlearning.recipe import Materials, Recipe
+from experiments.interfaces import Pools, Zoo
+from experiments.testbeds.unlearning import fakes, makers
+from experiments.testbeds.unlearning.facts import known
+from experiments.training.recipe import Make, Recipe, zoo_models
 
 Unlearner = Mapping[str, Any]
-"""`method`: (model, retain, forget, seed) -> model; `grid`: settings to choose from."""
+"""`method`: (model, retain, forget, seed) -> model; `grid`: settings to choose from; `quick`: those of a dry run."""
 
 
 def unlearning(
@@ -39,11 +38,12 @@ def unlearning(
     pools: Callable[[], Pools],
     label: int | None,
     network: Callable[..., nn.Module],
-    train: Callable[..., nn.Module],
+    train: makers.Train,
+    epochs: int,
     unlearners: Mapping[str, Unlearner],
     repelled: Mapping[str, Any],
     pulled: Mapping[str, Any],
-    approximate: Callable[..., nn.Module] | None,
+    approximate: Mapping[str, Any] | None,
     retrains: int = 5,
     copies: int = 2,
     checkpoints: Sequence[int] = (),
@@ -52,6 +52,7 @@ def unlearning(
     seed: int = 0,
     device: str = "cpu",
     dry_run: bool = False,
+    version: int = 2,
 ) -> Zoo:
     """The zoo around one reference.
 
@@ -59,12 +60,13 @@ def unlearning(
         cache: folder of trained models.
         pools: () -> images to forget and to retain.
         label: the class to forget; None for a random share, where controls that edit a class's output make no sense.
-        network: (classes, seed) -> an untrained network.
-        train: (model, inputs, labels, seed, after_epoch) -> the trained model, with a setting `epochs`.
-        unlearners: role -> method and grid of settings.
+        network: (seed) -> an untrained network with an output for each class.
+        train: (model, inputs, labels, epochs, seed, after_epoch, state) -> the trained model.
+        epochs: passes over the data that models are trained for.
+        unlearners: role -> method, grid of settings, and settings of a dry run.
         repelled: role -> settings of a fake whose field is driven from the reference's.
         pulled: role -> settings of a fake whose field is pulled toward a retrained model's.
-        approximate: the paper's method, (model, retain, forget, seed, after_epoch) -> model;
+        approximate: the paper's method, (model, retain, forget, epochs, seed, after_epoch) -> model, and its epochs;
             None leaves it out, as does a random share, since it draws labels of other classes.
         retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
         copies: models of every other kind.
@@ -73,8 +75,9 @@ def unlearning(
         weights: loads a reference from elsewhere; by default it is trained here.
         seed: draws all other seeds, for another zoo of the same make.
         device: trains the models.
-        dry_run: one epoch of everything, the least number of models, the first setting of every grid: to see that all
+        dry_run: one epoch of everything, the least number of models, quick settings of every method: to see that all
             parts fit together before days are spent.
+        version: of the training code, part of every name; raised when that changes.
 
     Raises:
         ValueError: if there are fewer than two retrained models, which is no distribution, or checkpoints beyond the
@@ -82,139 +85,115 @@ def unlearning(
     """
     if retrains < 2:
         raise ValueError(f"retrains must be at least 2, not {retrains}: one retrained model is no distribution")
-    beyond = sorted(set(checkpoints) - set(_within(checkpoints, train)))
+    beyond = [epoch for epoch in checkpoints if not 1 <= epoch <= epochs]
     if beyond:
-        raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has others; leave them out")
+        raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has {epochs}; leave them out")
     if dry_run:
-        retrains, copies, checkpoints = 2, 1, ()
-        repelled, pulled = (
-            {role: {**given, "epochs": 1} for role, given in fakes.items()} for fakes in (repelled, pulled)
-        )
-        train, approximate = partial(train, epochs=1, batch_size=40), approximate and once(approximate)
-        unlearners = {
-            role: {"method": once(given["method"]), "grid": [_without_epochs(given.get("grid", [{}])[0])]}
-            for role, given in unlearners.items()
-        }
-    materials = Materials(Path(cache), pools, network, train, device)
-    plan = Plan(materials, seed, tuple(checkpoints))
-    made = [*plan.trained(retrains, copies, weights)]
-    by_name = {recipe.name: recipe for recipe in made}
-    reference, tune = by_name["reference"], by_name["retrain_tune"]
-    if approximate and label is not None:
-        kept = _within(checkpoints, approximate)  # its curve ends with it
-        made += [
-            plan.recipe("approximate", number, makers.unlearn, (reference,), {"method": approximate}, kept)
-            for number in range(retrains)
-        ]
-    for role, unlearner in unlearners.items():
-        made += [plan.recipe(role, n, makers.unlearn, (reference, tune), unlearner) for n in range(copies)]
-        others = [by_name[f"unrelated_calibrate-{number % copies}"] for number in range(shadows)]
-        made += [
-            replace(plan.recipe(f"shadow_{role}", n, makers.unlearn, (other, tune), unlearner), role="shadow")
-            for n, other in enumerate(others)
-        ]
-    made += plan.controls(by_name, copies, repelled, pulled, label)
-    return {model.name: model for recipe in made for model in _zoo_models(recipe)}
+        retrains, copies, checkpoints, epochs, train = 2, 1, (), 1, partial(train, batch_size=40)
+        repelled, pulled = ({role: {**given, "epochs": 1} for role, given in f.items()} for f in (repelled, pulled))
+        approximate = approximate and {**approximate, "epochs": 1}
+        unlearners = {role: {**given, "grid": [given["quick"]]} for role, given in unlearners.items()}
+    plan = Plan(
+        Path(cache) / "unlearning", pools, label, network, train, epochs, seed, tuple(checkpoints), device, version
+    )
+    made = {recipe.name: recipe for recipe in plan.trained(retrains, copies, weights)}
+    recipes = [
+        *made.values(),
+        *(plan.approximated(made["reference"], approximate, retrains) if approximate else ()),
+        *(r for role, given in unlearners.items() for r in plan.unlearnt(role, given, made, copies, shadows)),
+        *plan.controls(made, copies, repelled, pulled),
+    ]
+    return {model.name: model for recipe in recipes for model in zoo_models(recipe)}
 
 
-def once(function: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """The same function with a single epoch, if it has any."""
-    return partial(function, epochs=1) if "epochs" in signature(function).parameters else function
-
-
-def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "epochs"}
-
-
-def _within(checkpoints: Sequence[int], training: Callable[..., nn.Module]) -> tuple[int, ...]:
-    """The checkpoints that a training with a setting `epochs` comes to; without one, all."""
-    last = getattr(training, "keywords", {}).get("epochs", max(checkpoints, default=0))
-    return tuple(epoch for epoch in checkpoints if 1 <= epoch <= last)
-
-
+@dataclass(frozen=True)
 class Plan:
-    """Which recipes a zoo has; all share its materials, seed and checkpoints."""
+    """What all recipes of a zoo share, and which there are."""
 
-    def __init__(self, materials: Materials, seed: int, checkpoints: tuple[int, ...]) -> None:
-        self.materials, self.seed, self.checkpoints = materials, seed, checkpoints
+    folder: Path
+    pools: Callable[[], Pools]
+    label: int | None
+    network: Callable[..., nn.Module]
+    train: makers.Train
+    epochs: int
+    seed: int
+    checkpoints: tuple[int, ...]
+    device: str
+    version: int
 
-    def recipe(
-        self,
-        role: str,
-        number: int | None,
-        make: recipes.Maker,
-        parents: tuple[Recipe, ...] = (),
-        settings: Mapping[str, Any] | None = None,
-        checkpoints: tuple[int, ...] = (),
-    ) -> Recipe:
-        """A recipe named by role and number."""
-        name = role if number is None else f"{role}-{number}"
-        return Recipe(name, role, self.seed, self.materials, make, settings or {}, parents, checkpoints)
+    def recipe(self, role: str, number: int | None, make: Make, *parents: Recipe, **given: Any) -> Recipe:
+        """A recipe named by role and number; `checkpoints` and `network` may be given."""
+        shared = {"folder": self.folder, "data": self.pools, "seed": self.seed, "version": self.version}
+        return Recipe(
+            name=role if number is None else f"{role}-{number}",
+            role=role,
+            architecture="network",
+            make=make,
+            parents=parents,
+            facts=known,
+            command="python -m experiments.prepare testbed=unlearning",
+            device=self.device,
+            **{"network": self.network, **shared, **given},
+        )
 
     def trained(self, retrains: int, copies: int, weights: Callable[[], nn.Module] | None) -> Iterator[Recipe]:
         """All models that are trained from fresh weights, and what rolls back."""
-        without, half = {"forgetting": True}, {"forgetting": True, "share": 0.5}
-        if weights:
-            reference = self.recipe("reference", None, makers.published, settings={"load": weights})
-        else:
-            reference = self.recipe("reference", None, makers.train)
+        whole = partial(makers.trained, train=self.train, epochs=self.epochs)
+        without = partial(whole, forgetting=True)
+        reference = self.recipe("reference", None, partial(makers.published, load=weights) if weights else whole)
         yield reference
-        yield self.recipe("retrain_tune", None, makers.train, settings=without)
+        yield self.recipe("retrain_tune", None, without)
         for number in range(retrains):
-            yield self.recipe("unrelated", number, makers.train, checkpoints=self.checkpoints)
-            yield self.recipe("retrain", number, makers.train, (), without, self.checkpoints)
-            yield self.recipe("retrain_calibrate", number, makers.train, settings=without)
+            yield self.recipe("unrelated", number, whole, checkpoints=self.checkpoints)
+            yield self.recipe("retrain", number, without, checkpoints=self.checkpoints)
+            yield self.recipe("retrain_calibrate", number, without)
         for number in range(copies):
-            yield self.recipe("unrelated_calibrate", number, makers.train)
+            yield self.recipe("unrelated_calibrate", number, whole)
             if not weights:
-                start = without | {"start": reference.own_seed()}
-                yield self.recipe("retrain_same_start", number, makers.train, settings=start)
-        base = self.recipe("rollback_base", None, makers.train, settings=half)
-        yield self.recipe("rollback_reference", None, makers.train, (base,), {"share": 0.5})
+                yield self.recipe("retrain_same_start", number, partial(without, start=reference.own_seed))
+        half = max(1, round(self.epochs / 2))
+        base = self.recipe("rollback_base", None, partial(without, epochs=half))
+        yield self.recipe("rollback_reference", None, partial(whole, epochs=half), base)
         for number in range(copies):
-            yield self.recipe("rollback", number, makers.train, (base,), half)
+            yield self.recipe("rollback", number, partial(without, epochs=half), base)
+
+    def approximated(self, reference: Recipe, given: Mapping[str, Any], count: int) -> Iterator[Recipe]:
+        """The paper's method, if there is a class to forget; its curve ends with it."""
+        kept = tuple(epoch for epoch in self.checkpoints if epoch <= given["epochs"])
+        for number in range(count if self.label is not None else 0):
+            make = partial(makers.approximated, **given)
+            yield self.recipe("approximate", number, make, reference, checkpoints=kept)
+
+    def unlearnt(
+        self, role: str, given: Unlearner, made: Mapping[str, Recipe], copies: int, shadows: int
+    ) -> Iterator[Recipe]:
+        """One unlearning method from the reference, and from others for shadows."""
+        make = partial(makers.unlearnt, method=given["method"], grid=given.get("grid", [{}]))
+        for number in range(copies):
+            yield self.recipe(role, number, make, made["reference"], made["retrain_tune"])
+        for number in range(shadows):
+            other = made[f"unrelated_calibrate-{number % copies}"]
+            yield replace(self.recipe(f"shadow_{role}", number, make, other, made["retrain_tune"]), role="shadow")
 
     def controls(
-        self,
-        made: Mapping[str, Recipe],
-        copies: int,
-        repelled: Mapping[str, Any],
-        pulled: Mapping[str, Any],
-        label: int | None,
-    ) -> list[Recipe]:
+        self, made: Mapping[str, Recipe], copies: int, repelled: Mapping[str, Any], pulled: Mapping[str, Any]
+    ) -> Iterator[Recipe]:
         """Models that only seem to have forgotten, and those that take encoder and head apart."""
         reference, tune = made["reference"], made["retrain_tune"]
-        without = {"forgetting": True}
-        found = []
+        shifted = partial(fakes.shifted, network=self.network, pools=self.pools)
         for number in range(copies):
-            found.append(self.recipe("logit_shift", number, makers.logit_shift, (reference,)))
+            yield self.recipe("logit_shift", number, makers.logit_shift, reference, network=shifted)
             for role, settings in repelled.items():
-                found.append(self.recipe(role, number, makers.fake_repel, (reference,), settings))
+                yield self.recipe(role, number, partial(makers.fake_repel, **settings), reference)
             for role, settings in pulled.items():
-                found.append(self.recipe(role, number, makers.fake_pull, (reference, tune), settings))
-        if label is None:
-            return found
-        found.append(self.recipe("head_zeroed", None, makers.head_zeroed, (reference,)))
-        found.append(self.recipe("head_suppressed", None, makers.head_suppressed, (reference,)))
+                yield self.recipe(role, number, partial(makers.fake_pull, **settings), reference, tune)
+        if self.label is None:
+            return
+        yield self.recipe("head_zeroed", None, makers.head_zeroed, reference)
+        yield self.recipe("head_suppressed", None, makers.head_suppressed, reference)
+        with_all, without = (partial(makers.head_retrained, forgetting=forgetting) for forgetting in (False, True))
         for number in range(copies):
-            found.append(self.recipe("head_retrained", number, makers.head_retrained, (reference,), without))
-            found.append(self.recipe("head_distilled", number, makers.head_distilled, (reference, tune)))
-            saw, new = made[f"unrelated-{number}"], made[f"retrain-{number}"]
-            found.append(self.recipe("swap_saw_without", number, makers.head_retrained, (saw,), without))
-            found.append(self.recipe("swap_new_with", number, makers.head_retrained, (new,)))
-        return found
-
-
-def _zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
-    """The model, and before it one for each of its checkpoints."""
-    for epoch in (*recipe.checkpoints, None):
-        yield ZooModel(
-            recipe.name if epoch is None else f"{recipe.name}@{epoch}",
-            recipe.role,
-            "network",
-            load=partial(recipes.load, recipe, epoch),
-            prepare=partial(recipes.prepare, recipe),
-            ready=partial(recipes.ready, recipe),
-            facts=partial(recipes.facts, recipe, epoch),
-            epoch=epoch,
-        )
+            yield self.recipe("head_retrained", number, without, reference)
+            yield self.recipe("head_distilled", number, makers.head_distilled, reference, tune)
+            yield self.recipe("swap_saw_without", number, without, made[f"unrelated-{number}"])
+            yield self.recipe("swap_new_with", number, with_all, made[f"retrain-{number}"])

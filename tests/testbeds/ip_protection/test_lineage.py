@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,34 @@ import torch
 from conftest import ROOT
 from hydra.utils import instantiate
 
+from experiments.networks.timm import build
 from experiments.prepare import prepare
 from experiments.samples import digits
 from experiments.storage.weights import load_weights, save_weights
+from experiments.testbeds.ip_protection import attacks
 from experiments.testbeds.ip_protection.lineage import lineage
+from experiments.training.fit import fit
 
+RESNET = {"network": partial(build, "test_resnet", classes=10), "train": partial(fit, epochs=1, rate=1e-3)}
 TINY = {
     "victim": "resnet",
+    "tasks": {"digits": digits.digits, "corrupted": digits.corrupted, "turned": digits.turned},
     "images": 64,
     "owner_images": 64,
+    "other_images": 64,
+    "other_owner_images": 64,
     "seeds": 1,
-    "networks": {"resnet": {"name": "test_resnet", "epochs": 1, "rate": 1e-3}},
+    "networks": {"resnet": RESNET},
+    "attacks": {
+        "finetune_a": attacks.finetune_all,
+        "finetune_l": attacks.finetune_last,
+        "pruning": attacks.fine_prune,
+        "extract_l": attacks.extract_label,
+        "extract_p": attacks.extract_probability,
+        "extract_adv": attacks.extract_adversarial,
+        "transfer_a": attacks.transfer_all,
+        "transfer_l": attacks.transfer_last,
+    },
 }
 
 
@@ -163,7 +181,7 @@ def test_nobody_trains_on_the_pool_of_reference_points_or_on_what_accuracy_is_me
 def test_another_architecture_or_family_that_does_not_exist_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match="must be one of resnet, not 'nosuch'"):
         lineage(cache=str(tmp_path), **TINY | {"victim": "nosuch"})
-    networks = {"resnet": {"name": "nosuch", "epochs": 1, "rate": 1e-3}}
+    networks = {"resnet": RESNET | {"network": partial(build, "nosuch", classes=10)}}
     unknown = lineage(cache=str(tmp_path), **TINY | {"networks": networks})["victim-resnet-0"]
     with pytest.raises(ValueError, match=r"timm .* has no network 'nosuch'"):
         unknown.prepare()
@@ -174,9 +192,7 @@ def test_another_architecture_or_family_that_does_not_exist_is_refused_with_the_
 
 @pytest.mark.parametrize("zoo", ["mini", "mini_hard"])
 def test_every_recipe_asks_for_images_that_exist(zoo, config):
-    from experiments.testbeds.ip_protection.lineage import TASKS
-
     testbed = instantiate(config(f"testbed/zoo={zoo}")["testbed"], _convert_="all")
-    recipes = [model.prepare.args[0] for model in testbed.zoo.values()]
-    for task, part, images in {(recipe.task, recipe.part, recipe.images) for recipe in recipes}:
-        assert len(TASKS[task](part, images).inputs) == images
+    asked = {(r.data.func, *r.data.args) for r in (model.prepare.args[0] for model in testbed.zoo.values())}
+    for task, part, images in asked:
+        assert len(task(part, images).inputs) == images

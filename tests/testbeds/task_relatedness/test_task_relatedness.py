@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ from hydra.utils import instantiate
 
 from experiments.measure import measure
 from experiments.testbeds.task_relatedness import affinity, transfer
+from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
 from experiments.testbeds.task_relatedness.tasks import FAMILIES, TASKS
 from experiments.testbeds.task_relatedness.testbed import references
+from experiments.training.recipe import Making
 from modelgif_core import cosine
 
 TOY = ["testbed=task_relatedness", "testbed/zoo=toy_tasks", "testbed/samples=toy", "testbed.budget=16"]
@@ -145,10 +148,10 @@ def test_a_linear_relation_is_found_exactly_and_noise_costs_what_the_mean_costs(
     dense = torch.nn.functional.pixel_shuffle(torch.einsum("oc,nchw->nohw", mixing, maps), 4)
     noise = torch.randn(60, 1, 32, 32, generator=generator)
     targets = {name: (values[:40], values[40:]) for name, values in {"linear": dense, "noise": noise}.items()}
-    found = transfer.errors((maps[:40], maps[40:]), targets, readout=transfer.ridge)
+    found = transfer.errors((maps[:40], maps[40:]), targets, probe=transfer.ridge)
     assert found["linear"].mean() < 1e-6 * dense.square().mean()
     assert found["noise"].mean() == pytest.approx(1, abs=0.1)
-    trained = transfer.errors((maps[:40], maps[40:]), targets, readout=transfer.small_network)
+    trained = transfer.errors((maps[:40], maps[40:]), targets, probe=transfer.small_network)
     assert trained["linear"].mean() < 0.7 * dense.square().mean()
 
 
@@ -170,22 +173,34 @@ def test_the_zoo_on_rooms_has_one_encoder_a_task_and_refuses_what_it_does_not_kn
     settings.pop("_target_")
     zoo = rooms.tasks(**settings)
     assert list(zoo) == list(TASKS)
-    assert len({model.load.args[1] for model in zoo.values()}) == 17
+    assert len({model.load.args[0].file() for model in zoo.values()}) == 17
     with pytest.raises(FileNotFoundError, match=r"python -m experiments\.prepare testbed=task_relatedness"):
         zoo["normal"].load()
-    for key, value in [("initialisation", "none"), ("readout", "none"), ("scale", "none"), ("tasks", ["none"])]:
+    for key, value in [("initialisation", "none"), ("probe", "none"), ("scale", "none"), ("tasks", ["none"])]:
         with pytest.raises(ValueError, match=rf"{key} must be one of .*not 'none'"):
             rooms.tasks(**settings | {key: value})
     with pytest.raises(ValueError, match="at least four different tasks, not 2"):
         rooms.tasks(**settings, tasks=["normal", "curvature", "normal"])
 
 
-def test_encoders_share_initial_weights_exactly_where_they_should():
-    from experiments.testbeds.task_relatedness.encoders import Recipe, _fresh
+def test_encoders_share_initial_weights_exactly_where_they_should(config, monkeypatch):
+    from experiments.testbeds.task_relatedness import encoders
+
+    begun = {}
+    monkeypatch.setattr(encoders, "fit", lambda network, *_, **settings: begun.update(network=network))
+    monkeypatch.setattr(encoders, "predictions", lambda network, images: torch.zeros(2, 1, 32, 32))
+    scenes = Scenes(torch.rand(2, 3, 64, 64), dict.fromkeys(TASKS, torch.ones(2, 1, 32, 32)))
+    settings = config("testbed=task_relatedness")["testbed"]["zoo"]
+    settings.pop("_target_")
 
     def first(task, initialisation, seed=0):
-        recipe = Recipe(task, initialisation, seed, 1, 1e-3, 16, "mini", 0)
-        return _fresh(recipe, (1, 32, 32))[0][0].weight
+        zoo = encoders.tasks(**settings | {"initialisation": initialisation, "seed": seed})
+        recipe = zoo[task].load.args[0]
+        making = Making(
+            scenes, [], lambda seed: recipe.network(seed=seed), recipe.own_seed, lambda epoch, model: None, Path("none")
+        )
+        recipe.make(making, held_out=lambda: scenes)
+        return begun["network"][0][0].weight
 
     assert torch.equal(first("normal", "shared"), first("curvature", "shared"))
     assert not torch.equal(first("normal", "shared"), first("normal", "shared", seed=1))

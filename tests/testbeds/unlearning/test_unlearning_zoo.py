@@ -9,8 +9,8 @@ from hydra.utils import instantiate
 from torch import nn
 
 from experiments.interfaces import POOLS, Samples
-from experiments.testbeds.unlearning import recipe as recipes
 from experiments.testbeds.unlearning import relabelling, unlearners
+from experiments.testbeds.unlearning.facts import accuracies
 from experiments.testbeds.unlearning.pools import split
 from experiments.testbeds.unlearning.samples import forgotten_digits, forgotten_toy
 from experiments.testbeds.unlearning.testbed import SEEN
@@ -60,7 +60,7 @@ def test_forgetting_the_only_class_leaves_nothing():
         split(samples, samples, classes=1, label=0)
 
 
-def network(*, classes, seed):
+def network(*, seed, classes=10):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes)]
@@ -77,13 +77,14 @@ def small(tmp_path):
             pools=partial(forgotten_toy, label=label, share=share),
             label=label,
             network=network,
-            train=partial(fit, epochs=4, rate=1e-2),
+            train=partial(fit, rate=1e-2),
+            epochs=4,
             unlearners={
                 "finetune": {"method": partial(unlearners.finetune, epochs=1), "grid": [{"rate": 1e-3}, {"rate": 1e-2}]}
             },
             repelled={"fake_repel": {"epochs": 1}},
             pulled={"fake_pull": {"epochs": 1}},
-            approximate=partial(relabelling.approximate, epochs=2) if label is not None else None,
+            approximate={"method": relabelling.approximate, "epochs": 2},
             **{"retrains": 2, "copies": 1, "checkpoints": [1, 2], **options},
         )
 
@@ -111,11 +112,8 @@ def test_a_zoo_is_made_whole_and_only_once(small):
 def test_a_retrained_model_starts_with_every_tensor_new_unless_it_shares_the_start(config):
     zoo = instantiate(config("testbed=unlearning")["testbed"]["zoo"], _convert_="all")
     made = {name: zoo[name].prepare.args[0] for name in ("reference", "retrain-0", "retrain_same_start-0")}
-    assert made["retrain_same_start-0"].settings["start"] == made["reference"].own_seed()
-    first, second = (
-        made[name].materials.network(classes=10, seed=made[name].own_seed()).state_dict()
-        for name in ("reference", "retrain-0")
-    )
+    assert made["retrain_same_start-0"].make.keywords["start"] == made["reference"].own_seed
+    first, second = (made[name].network(seed=made[name].own_seed).state_dict() for name in ("reference", "retrain-0"))
     drawn = [name for name, tensor in first.items() if tensor.is_floating_point() and tensor.unique().numel() > 1]
     assert len(drawn) > 12  # all but BatchNorm's ones and zeros
     assert not any(torch.equal(first[name], second[name]) for name in drawn)
@@ -156,16 +154,16 @@ def test_of_a_grid_the_model_with_the_least_average_gap_is_taken(small):
     zoo = small()
     zoo["finetune-0"].prepare()
     recipe = zoo["finetune-0"].prepare.args[0]
-    pools = recipe.materials.pools()
-    parents = [recipes.load(parent) for parent in recipe.parents]
-    wanted = recipes.accuracies(parents[1], pools)
+    pools = recipe.data()
+    parents = [zoo[parent.name].load() for parent in recipe.parents]
+    wanted = accuracies(parents[1], pools)
 
     def gap(model):
-        found = recipes.accuracies(model, pools)
+        found = accuracies(model, pools)
         return sum(abs(found[name] - wanted[name]) for name in ("forget", "retain", "retain_unseen"))
 
     candidates = [
-        unlearners.finetune(parents[0], pools.retain, pools.forget, seed=recipe.own_seed(), epochs=1, rate=rate)
+        unlearners.finetune(parents[0], pools.retain, pools.forget, seed=recipe.own_seed, epochs=1, rate=rate)
         for rate in (1e-3, 1e-2)
     ]
     assert gap(zoo["finetune-0"].load()) == pytest.approx(min(map(gap, candidates)))
@@ -188,12 +186,12 @@ def test_a_share_is_forgotten_without_controls_of_one_class(small):
 
 def test_a_reference_from_elsewhere_is_taken_as_it_is_and_must_know_the_classes(small):
     given = network(classes=10, seed=7)
-    zoo = small(weights=partial(network, classes=10, seed=7))
+    zoo = small(weights=partial(network, seed=7))
     zoo["reference"].prepare()
     assert torch.equal(zoo["reference"].load().state_dict()["4.weight"], given.state_dict()["4.weight"])
     assert "retrain_same_start-0" not in zoo
     with pytest.raises(ValueError, match="has 3 outputs for 10 classes"):
-        small(weights=partial(network, classes=3, seed=0))["reference"].prepare()
+        small(weights=partial(network, seed=0, classes=3))["reference"].prepare()
 
 
 def test_a_dry_run_needs_no_data_and_scores(command):

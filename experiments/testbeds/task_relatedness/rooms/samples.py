@@ -5,7 +5,7 @@ Every part is a range of scenes of its own, so that no scene is in two parts.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from experiments.interfaces import Samples
 from experiments.progress import bar
-from experiments.storage.files import lock
+from experiments.storage.files import make_once
 from experiments.storage.identity import digest
 from experiments.storage.weights import load_weights, save_weights
 from experiments.testbeds.task_relatedness.tasks import TASKS
@@ -57,18 +57,21 @@ def load(part: str, *, cache: str, scale: str = "mini", seed: int = 0, workers: 
     Raises:
         ValueError: if part or scale are not known, or the file is damaged.
     """
+    wanted = identity(part, scale=scale, seed=seed)
+    file = Path(cache) / "rooms" / f"{part}-{digest(wanted)}.safetensors"
+    make_once(file, lambda: save_weights(file, _make(range(*wanted["scenes"]), seed, workers), wanted))
+    stored = load_weights(file)
+    return Rooms(stored["images"].float() / 255, {task: stored[task] for task in TASKS})
+
+
+def identity(part: str, *, scale: str, seed: int) -> dict[str, Any]:
+    """What names the scenes of a part: nothing else decides what they are."""
     for name, value, known in [("scale", scale, SIZES), ("part", part, SIZES["mini"])]:
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     sizes = SIZES[scale]
     first = sum(sizes[other] for other in list(sizes)[: list(sizes).index(part)])
-    identity = {"version": GENERATOR_VERSION, "pixels": PIXELS, "seed": seed, "scenes": [first, first + sizes[part]]}
-    file = Path(cache) / "rooms" / f"{part}-{digest(identity)}.safetensors"
-    with lock(file):
-        if not file.exists():
-            save_weights(file, _make(range(first, first + sizes[part]), seed, workers), identity)
-    stored = load_weights(file)
-    return Rooms(stored["images"].float() / 255, {task: stored[task] for task in TASKS})
+    return {"version": GENERATOR_VERSION, "pixels": PIXELS, "seed": seed, "scenes": [first, first + sizes[part]]}
 
 
 def noisy(images: Tensor, seed: int, *, deviation: float = 0.2) -> Tensor:

@@ -1,0 +1,60 @@
+"""The state of a long training as a file, so that it goes on where it was killed."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from experiments.storage.files import write
+
+
+class Stateful(Protocol):
+    """What says and takes back where it stands: a model, an optimiser, a schedule."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Where it stands."""
+        ...
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Stand there again."""
+        ...
+
+
+def keep(file: Path, settings: Mapping[str, Any], epoch: int, parts: Mapping[str, Stateful]) -> None:
+    """Write where a training stands after an epoch, with the numbers that it was started with."""
+    buffer = io.BytesIO()
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"settings": dict(settings), "epoch": epoch, **states}, buffer)
+    # torch.load does not notice a changed bit.
+    write(file, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+
+
+def resume(file: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful]) -> int:
+    """Put back what `keep` wrote; returns how many epochs are done.
+
+    Raises:
+        ValueError: if the file is damaged, or of a training with other numbers or another model.
+    """
+    content = file.read_bytes()
+    promised, content = content[:32], content[32:]
+    if hashlib.sha256(content).digest() != promised:
+        raise ValueError(f"{file} is damaged (its checksum does not match); delete it: the training begins anew")
+    kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    for name, value in settings.items():
+        if kept["settings"].get(name) != value:
+            raise ValueError(
+                f"{file} is of a training with {name} {kept['settings'].get(name)}, not {value}; "
+                "delete it, or take back the change"
+            )
+    for name, part in parts.items():
+        try:
+            part.load_state_dict(kept[name])
+        except RuntimeError as error:
+            assert isinstance(part, nn.Module)
+            reason = str(error).splitlines()[1].strip()
+            raise ValueError(f"{file} is of another model ({reason}); delete it, or take back the change") from error
+    return kept["epoch"]
