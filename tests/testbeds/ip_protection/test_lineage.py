@@ -12,7 +12,9 @@ import pytest
 import torch
 from conftest import ROOT
 from hydra.utils import instantiate
+from torch import nn
 
+from experiments.interfaces import Samples
 from experiments.networks.timm import build
 from experiments.prepare import prepare
 from experiments.samples import digits
@@ -196,3 +198,26 @@ def test_every_recipe_asks_for_images_that_exist(zoo, config):
     asked = {(r.data.func, *r.data.args) for r in (model.prepare.args[0] for model in testbed.zoo.values())}
     for task, part, images in asked:
         assert len(task(part, images).inputs) == images
+
+
+def test_a_zoo_can_be_made_of_colour_images_and_any_network(tmp_path):
+    drawn = torch.rand(300, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def photographs(part, size=None):
+        first = ["victim", "attacker", "owner", "evaluation"].index(part) * 64
+        return Samples(drawn[first : first + (size or 64)], torch.arange(size or 64) % 4)
+
+    def small(*, seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 3, 2), nn.ReLU()]
+            return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+
+    colour = {"tasks": dict.fromkeys(TINY["tasks"], photographs), "networks": {"resnet": RESNET | {"network": small}}}
+    transfers = {role: partial(TINY["attacks"][role], classes=4) for role in ("transfer_a", "transfer_l")}
+    zoo = lineage(cache=str(tmp_path), **TINY | colour | {"attacks": TINY["attacks"] | transfers})
+    chosen = {model.role: model for model in zoo.values()}
+    for role in ("victim", "extract_p", "extract_adv", "pruning", "finetune_l", "transfer_l", "unrelated_turned"):
+        chosen[role].prepare()
+        assert chosen[role].load()(drawn[:2]).shape == (2, 4)
+        assert 0 <= chosen[role].facts()["accuracy"] <= 1
