@@ -48,8 +48,10 @@ def frozen_copy(model: nn.Module) -> nn.Module:
     for part in model.modules():
         # A copied hook would report to a copy of whoever listens.
         shared |= {id(hook): hook for hook in (*part._forward_pre_hooks.values(), *part._forward_hooks.values())}
-        # What a reparametrisation leaves among the attributes is no leaf, and could not be copied.
-        shared |= {id(value): value.detach() for value in vars(part).values() if isinstance(value, Tensor)}
+        # What was computed and is kept among the attributes (by reparametrisations, in an attention's cache) is no leaf
+        # of a graph, and could not be copied.
+        kept = [each for value in vars(part).values() for each in (value.values() if type(value) is dict else [value])]
+        shared |= {id(value): value.detach() for value in kept if isinstance(value, Tensor)}
     for old in chain(model.parameters(), model.buffers()):
         shared[id(old)] = nn.Parameter(old, False) if isinstance(old, nn.Parameter) else old
     return copy.deepcopy(model, shared).eval()
@@ -83,7 +85,9 @@ def _pairs(model: nn.Module, example: Tensor) -> tuple[dict[str, str], Any]:
     return {
         layer: norm
         for layer, norm in pairs.items()
-        if calls[layer] == calls[norm] == 1 and model.get_submodule(norm).running_mean is not None
+        if calls[layer] == calls[norm] == 1
+        and "weight" in model.get_submodule(layer)._parameters  # not computed anew in each call
+        and model.get_submodule(norm).running_mean is not None
     }, output
 
 
@@ -104,7 +108,7 @@ def _fold(model: nn.Module, before: str, name: str) -> Callable[[], None]:
     statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     layer.weight, layer.bias = fuse(layer.weight, layer.bias, *statistics)  # pyright: ignore[reportArgumentType]
     after = [*norm.children()]
-    model.set_submodule(name, nn.Sequential(*after) if after else nn.Identity())
+    model.set_submodule(name, nn.Sequential(*after).eval() if after else nn.Identity().eval())
     return unfold
 
 
