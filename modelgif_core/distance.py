@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modelgif_core.field import Field, dead_paths
+from modelgif_core.paths import widest
 
 PerPath = Float[Tensor, " paths"]
 Distance = Callable[[Field, Field], PerPath]
@@ -47,20 +48,16 @@ def pairwise_cosine(fields: Iterable[Field], models: int) -> Float[Tensor, "mode
     >>> bool(torch.allclose(found[0, 1], cosine(one, other), atol=1e-6)), found[0, 0].tolist()
     (True, [0.0, 0.0, 0.0])
     """
-    held, alive = torch.empty(0), torch.empty(0)
-    count = 0
-    for field in fields:
-        if not count:
+    shape, count = None, 0
+    held = alive = torch.empty(0)
+    for count, field in enumerate(fields, start=1):
+        if count == 1:
+            shape = field.shape
             held = field.new_empty(len(field), models, field[0].numel())
             alive = field.new_empty(len(field), models, field.shape[1])
-        if count == models or (len(field), field.shape[1], field[0].numel()) != (
-            len(held),
-            alive.shape[2],
-            held.shape[2],
-        ):
-            raise ValueError(f"field {count + 1} of {models} is {tuple(field.shape)}; all must share one shape")
-        held[:, count], alive[:, count] = unit(field).flatten(1), (~_zero(field)).to(field.dtype)
-        count += 1
+        if count > models or field.shape != shape:
+            raise ValueError(f"field {count} of {models} is {tuple(field.shape)}; all must share one shape")
+        held[:, count - 1], alive[:, count - 1] = unit(field).flatten(1), (~_zero(field)).to(field.dtype)
     if count < models:
         raise ValueError(f"{count} fields are fewer than {models}")
     products, both = held @ held.mT, alive @ alive.mT
@@ -72,6 +69,11 @@ def pairwise_cosine(fields: Iterable[Field], models: int) -> Float[Tensor, "mode
     own = found.diagonal(dim1=1, dim2=2)
     own[~own.isnan()] = 0
     return found.permute(1, 2, 0)
+
+
+def absolute_cosine(a: Field, b: Field) -> PerPath:
+    """Cosine distance of the fields' absolute values, averaged over steps: 0 (same magnitudes) to 1 (nowhere both)."""
+    return cosine(a.abs(), b.abs())
 
 
 def standardised_cosine(a: Field, b: Field) -> PerPath:
@@ -86,7 +88,7 @@ def standardised_cosine(a: Field, b: Field) -> PerPath:
 def euclidean(a: Field, b: Field) -> PerPath:
     """Length of the difference, averaged over steps: 0 (same) upwards, in the units of the readout; dead paths NaN."""
     _same_shape(a, b)
-    return _without_dead((a - b).double().norm(dim=2).mean(1).to(a.dtype), a, b)
+    return _without_dead((a - b).to(widest(a.device)).norm(dim=2).mean(1).to(a.dtype), a, b)
 
 
 def cosine_matrix(a: Field, b: Field) -> Float[Tensor, "paths steps steps"]:
@@ -97,7 +99,8 @@ def cosine_matrix(a: Field, b: Field) -> Float[Tensor, "paths steps steps"]:
 
 def euclidean_matrix(a: Field, b: Field) -> Float[Tensor, "paths steps steps"]:
     """Euclidean distance between every step of `a` and every step of `b`."""
-    return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist").to(a.dtype)
+    one, other = a.to(widest(a.device)), b.to(widest(b.device))
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").to(a.dtype)
 
 
 def frechet(a: Field, b: Field, *, ground: Ground = cosine_matrix) -> PerPath:

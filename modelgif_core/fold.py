@@ -1,50 +1,64 @@
 """The same network with fewer operations: BatchNorm folded into the layer before it."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
+from modelgif_core.fast import float32_products
+
 LAYERS = {nn.BatchNorm1d: (nn.Linear, nn.Conv1d), nn.BatchNorm2d: (nn.Conv2d,), nn.BatchNorm3d: (nn.Conv3d,)}
-TOLERANCE = 1e-5
-WIDE = 128
-"""Channels, going in and out, from which on a convolution is wide."""
+NORMS = tuple(LAYERS)
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
+"""By how much outputs may change, as a share of the largest. In half precision, rounding the folded weights would
+itself change the third digit, so nothing is folded there."""
 
 
-def folded(model: nn.Module, example: Tensor) -> nn.Module:
-    """A frozen copy in eval mode whose BatchNorms are part of the layers before them; the model itself if none can be.
+def fold_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
+    """A frozen copy in eval mode whose BatchNorms are part of the layers before them, as far as they can be.
 
     Which layer feeds which is seen in a forward pass of the example (n, ...), so that any Python in between is fine.
     What is not seen there (a layer whose output goes elsewhere, too) shows in the outputs: unless they are equal to
-    rounding, the model is returned as it is.
+    rounding, nothing is folded. A subclass of BatchNorm that has parts (timm's, with drop and activation) is taken for
+    BatchNorm followed by them. Weights that stay as they are, and hooks, are shared with the model; the example lies on
+    its device and has its precision.
     """
-    model.eval()
-    with torch.no_grad():
-        # `forward` itself, because hooks on the whole model are the caller's and count calls.
-        expected = model.forward(example.clone())
-        tensors = chain(model.parameters(), model.buffers())
-        shared = {id(old): nn.Parameter(old, False) if isinstance(old, nn.Parameter) else old for old in tensors}
-        frozen = copy.deepcopy(model, shared)  # what is not folded stays where it is
-        pairs = _pairs(frozen, example)
+    # In lower precision the two outputs would differ by more than rounding.
+    with torch.inference_mode(False), torch.no_grad(), float32_products("ieee"):
+        frozen = frozen_copy(model)
+        pairs, expected = _pairs(frozen, example)
         if not pairs:
-            return model
-        for layer, norm in pairs.items():
-            _fold(frozen, layer, norm)
-        if example.ndim == 4:
-            blocked = example.device.type == "cpu" and _wide(frozen)
-            order = torch.contiguous_format if blocked else torch.channels_last
-            frozen = frozen.to(memory_format=order)  # pyright: ignore[reportCallIssue]
-        found = frozen.forward(example.clone())
-    close = torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
-    return frozen if close else model
+            return frozen
+        undo = [_fold(frozen, layer, norm) for layer, norm in pairs.items()]
+        found, near = frozen(example.clone()), TOLERANCE[expected.dtype]
+        if not torch.allclose(found, expected, rtol=near, atol=near * float(expected.abs().max())):
+            for unfold in undo:
+                unfold()
+    return frozen
 
 
-def _pairs(model: nn.Module, example: Tensor) -> dict[str, str]:
-    """Layer -> the BatchNorm that reads its output, each called once."""
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """A copy in eval mode without parameter gradients, which shares the values of all weights, and hooks, with it."""
+    shared: dict[int, object] = {}
+    for part in model.modules():
+        # A copied hook would report to a copy of whoever listens.
+        shared |= {id(hook): hook for hook in (*part._forward_pre_hooks.values(), *part._forward_hooks.values())}
+        # What was computed and is kept among the attributes (by reparametrisations, in an attention's cache) is no leaf
+        # of a graph, and could not be copied.
+        kept = [each for value in vars(part).values() for each in (value.values() if type(value) is dict else [value])]
+        shared |= {id(value): value.detach() for value in kept if isinstance(value, Tensor)}
+    for old in chain(model.parameters(), model.buffers()):
+        shared[id(old)] = nn.Parameter(old, False) if isinstance(old, nn.Parameter) else old
+    return copy.deepcopy(model, shared).eval()
+
+
+def _pairs(model: nn.Module, example: Tensor) -> tuple[dict[str, str], Any]:
+    """Layer -> the BatchNorm that reads its output, each called once; and the model's output."""
     made: dict[int, str] = {}
     pairs: dict[str, str] = {}
     calls: dict[str, int] = {}
@@ -55,45 +69,47 @@ def _pairs(model: nn.Module, example: Tensor) -> dict[str, str]:
             calls[name] = calls.get(name, 0) + 1
             kept.append(output)
             layer = made.get(id(inputs[0]))
-            if type(module) in LAYERS:
-                if layer and isinstance(model.get_submodule(layer), LAYERS[type(module)]):
-                    pairs[layer] = name
-            else:
+            if not isinstance(module, NORMS):
                 made[id(output)] = name
+            elif layer and type(model.get_submodule(layer)) in LAYERS[_kind(module)]:
+                pairs[layer] = name
 
         return module.register_forward_hook(hook)
 
-    kinds = (*LAYERS, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    with _removed([watch(name, part) for name, part in model.named_modules() if type(part) in kinds]):
-        model.forward(example.clone())
+    layers = {kind for kinds in LAYERS.values() for kind in kinds}
+    parts = [(name, part) for name, part in model.named_modules() if isinstance(part, NORMS) or type(part) in layers]
+    with _removed([watch(name, part) for name, part in parts]):
+        output = model(example.clone())
+    if not isinstance(output, Tensor) or output.dtype not in TOLERANCE:
+        return {}, output
     return {
         layer: norm
         for layer, norm in pairs.items()
-        if calls[layer] == calls[norm] == 1 and model.get_submodule(norm).running_mean is not None
-    }
+        if calls[layer] == calls[norm] == 1
+        and "weight" in model.get_submodule(layer)._parameters  # not computed anew in each call
+        and model.get_submodule(norm).running_mean is not None
+    }, output
 
 
-def _wide(model: nn.Module) -> bool:
-    """Whether most weights are in dense spatial convolutions of many channels, as in VGG and ResNet-18.
-
-    On a processor these are fastest where the library may put blocks of channels together, as it does with colour
-    outermost: changing the order costs as the channels, arithmetic as their square. All others want colour innermost.
-    """
-    weights = [(part, part.weight.numel()) for part in model.modules() if isinstance(part, nn.Conv2d)]
-    wide = [
-        number
-        for part, number in weights
-        if part.groups == 1 and max(part.kernel_size) > 1 and min(part.in_channels, part.out_channels) >= WIDE
-    ]
-    return sum(wide) > sum(number for _, number in weights) * 2 / 3
+def _kind(norm: nn.Module) -> type[nn.Module]:
+    return next(kind for kind in NORMS if isinstance(norm, kind))
 
 
-def _fold(model: nn.Module, before: str, name: str) -> None:
+def _fold(model: nn.Module, before: str, name: str) -> Callable[[], None]:
+    """Fold one pair; returns what undoes it."""
     layer, norm = model.get_submodule(before), model.get_submodule(name)
+    found = layer.weight, layer.bias
+
+    def unfold() -> None:
+        layer.weight, layer.bias = found  # pyright: ignore[reportAttributeAccessIssue]
+        model.set_submodule(name, norm)
+
     fuse = fuse_linear_bn_weights if isinstance(layer, nn.Linear) else fuse_conv_bn_weights
     statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     layer.weight, layer.bias = fuse(layer.weight, layer.bias, *statistics)  # pyright: ignore[reportArgumentType]
-    model.set_submodule(name, nn.Identity())
+    after = [*norm.children()]
+    model.set_submodule(name, nn.Sequential(*after).eval() if after else nn.Identity().eval())
+    return unfold
 
 
 @contextmanager

@@ -63,3 +63,8 @@ def held_at_once(chunk: int, steps: int) -> int:
     (16, 160, 1)
     """
     return max(1, chunk * USUAL_STEPS // max(1, steps))
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The precision that sums are taken in: double, where the device has it (Apple's have not)."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -47,8 +47,13 @@ def label_odds(output: Tensor, labels: Tensor | None = None) -> Tensor:
 
     The gradient of the label's log-odds log(p / (1 - p)) at the end: what decides whether the label is predicted there.
     Blind to what all logits share.
+
+    Raises:
+        ValueError: if there is one class only, which has no others; or as `given_label`.
     """
     own = given_label(output, labels)
+    if output.shape[1] < 2:
+        raise ValueError("label_odds needs at least 2 outputs, not 1: one class has no odds; take given_label")
     return own - output.masked_fill(own.bool(), -torch.inf).softmax(1)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from torch.nn.functional import cosine_similarity
 
-from modelgif_core import cosine, euclidean, frechet, pairwise_cosine, standardised_cosine
+from modelgif_core import absolute_cosine, cosine, euclidean, frechet, pairwise_cosine, standardised_cosine
 from modelgif_core.distance import cosine_matrix, euclidean_matrix
 
 few = settings(derandomize=True, deadline=None, max_examples=20)
@@ -21,6 +21,7 @@ frechet_euclidean = partial(frechet, ground=euclidean_matrix)
 
 every = {
     "cosine": cosine,
+    "absolute_cosine": absolute_cosine,
     "standardised_cosine": standardised_cosine,
     "euclidean": euclidean,
     "frechet": frechet,
@@ -167,6 +168,31 @@ def test_cosine_sees_a_shift_that_standardised_cosine_ignores():
     a, b = fields(0, (3, 4, 20))
     assert close(standardised_cosine(a + 2, b), standardised_cosine(a, b), atol=1e-5)
     assert not torch.allclose(cosine(a + 2, b), cosine(a, b), atol=1e-2)
+
+
+@few
+@given(seed=seeds, size=sizes)
+def test_absolute_cosine_lies_between_zero_and_one_and_ignores_signs(seed, size):
+    a, b = fields(seed, size)
+    measured = absolute_cosine(a, b)
+    assert ((measured >= 0) & (measured <= 1 + 1e-6)).all()
+    assert close(absolute_cosine(a, -b), measured)
+    assert absolute_cosine(a, -a).tolist() == [0] * len(a)
+
+
+def test_fields_that_are_nowhere_both_are_at_absolute_cosine_distance_one():
+    assert absolute_cosine(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, -2.0]]])).tolist() == [1]
+
+
+@distances
+def test_distances_are_taken_where_the_fields_lie(distance):
+    a, b = (field.to("meta") for field in fields(0, (3, 4, 8)))
+    assert distance(a, b).device.type == "meta"
+
+
+def test_all_pairs_are_compared_where_the_fields_lie():
+    one, other = (field.to("meta") for field in fields(0, (3, 4, 8)))
+    assert pairwise_cosine([one, other], 2).device.type == "meta"
 
 
 def test_euclidean_is_the_mean_length_of_the_difference():

@@ -10,7 +10,15 @@ from torch import nn
 
 from modelgif_core import Paths, extract_field
 from modelgif_core.quadrature import riemann_right
-from modelgif_core.readout import channel_peaks, class_sum, every_output, given_label, predicted_class, top_peaks
+from modelgif_core.readout import (
+    channel_peaks,
+    class_sum,
+    every_output,
+    given_label,
+    label_odds,
+    predicted_class,
+    top_peaks,
+)
 
 few = settings(derandomize=True, deadline=None, max_examples=20)
 seeds = st.integers(0, 2**16)
@@ -178,3 +186,9 @@ def test_peaks_refuse_outputs_without_channels():
 def test_more_peaks_than_positions_and_none_at_all_are_refused(k):
     with pytest.raises(ValueError, match=f"between 1 and the 4 positions of a channel, not {k}"):
         top_peaks(outputs(0, 2, 3, 4), k=k)
+
+
+def test_one_class_has_no_odds():
+    with pytest.raises(ValueError, match="label_odds needs at least 2 outputs, not 1"):
+        label_odds(outputs(0, 3, 1), torch.zeros(3, dtype=torch.long))
+    assert label_odds(outputs(0, 3, 2), torch.zeros(3, dtype=torch.long)).tolist() == [[1, -1]] * 3
