@@ -52,6 +52,8 @@ def roc(folder: Path) -> Figure:
             plot_chance_level=turn == len(attacks),
             curve_kwargs={"alpha": 0.8},
         )
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
     axes.legend(loc="lower right", fontsize="small")
     return plain(figure)
 

@@ -70,7 +70,9 @@ def grown(shown: Squares) -> Figure:
     from scipy.spatial.distance import squareform
     from scipy.stats import rankdata
 
-    colours = {task: FAMILY_COLOURS[i % 4] for i, tasks in enumerate(FAMILIES.values()) for task in tasks}
+    known = set().union(*shown.values())
+    families = {name: tasks for name, tasks in FAMILIES.items() if known & set(tasks)}
+    colours = {task: FAMILY_COLOURS[i % 4] for i, tasks in enumerate(families.values()) for task in tasks}
     figure = Figure(figsize=(5.4 * len(shown), 5), layout="constrained")
     for axes, (name, square) in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown.items(), strict=True):
         ranked = rankdata(squareform(square.to_numpy(float), checks=False))
@@ -87,7 +89,7 @@ def grown(shown: Squares) -> Figure:
             text.set_color(colours.get(labels[leaf], "black"))
         axes.set_title(name, fontsize="medium")
         axes.set_xlabel("rank of the distance")
-    for i, family in enumerate(FAMILIES):
+    for i, family in enumerate(families):
         figure.text(0.01, 0.99 - 0.03 * i, family, color=FAMILY_COLOURS[i % 4], va="top", fontsize="small")
     return plain(figure)
 

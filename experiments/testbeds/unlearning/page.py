@@ -106,7 +106,7 @@ def two_sources(found: Experiment) -> str:
     for first, second in sorted(pairs, key=lambda pair: -pairs[pair])[:6]:
         one, other = verifiers[first], verifiers[second]
         common = [seed for seed in others if seed in one and seed in other]
-        few = f" ({len(common)} zoos)" if 0 < len(common) < len(others) else ""
+        few = f" ({len(common)} zoo{'s' * (len(common) > 1)})" if 0 < len(common) < len(others) else ""
         rows[f"{first} and {second}"] = {
             "Development zoo": decimal(pairs[first, second]),
             "Other zoos": decimal(_combined(one, other, common)) + few,
