@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -91,7 +92,7 @@ def save(
     content = {
         "machine": where,
         "settings": settings,
-        "tables": {heading: table.reset_index().to_dict("records") for heading, table in tables.items()},
+        "tables": {heading: _rows(table) for heading, table in tables.items()},
     }
     lines = [f"# {title}", "", explanation, ""]
     for heading, table in tables.items():
@@ -102,9 +103,15 @@ def save(
         f"Made by `{command}`."
     )
     page = "\n".join(lines) + "\n"
-    write(folder() / f"{name}.json", json.dumps(content, indent=1, default=float).encode())
+    write(folder() / f"{name}.json", json.dumps(content, indent=1, default=float, allow_nan=False).encode())
     write(folder() / f"{name}.md", page.encode())
     return page
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as JSON-like content; a number that is not finite becomes null, for JSON knows no NaN."""
+    rows = table.reset_index().to_dict("records")
+    return [{str(k): v if not isinstance(v, float) or isfinite(v) else None for k, v in row.items()} for row in rows]
 
 
 def _processor() -> str:

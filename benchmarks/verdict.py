@@ -9,24 +9,21 @@ import argparse
 import sys
 from dataclasses import replace
 from itertools import permutations
-from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from benchmarks.report import save
 from experiments.measure import measure
 from experiments.prepare import prepare
-from experiments.statistics.intervals import Estimate, auc, refuse_dead, spearman
+from experiments.statistics.intervals import Estimate, spearman
+from experiments.storage.configuration import resolved
 from experiments.testbeds.ip_protection.testbed import IPProtection
 
-CONF = Path(__file__).parent.parent / "conf"
 STEPS, FEWER_STEPS, SHARES = 50, (2, 3, 5, 12), (8, 4, 2, 1)
 BUDGET, AGREEMENT, GOAL = 64, 0.99, 20
 EXPLANATION = (
@@ -67,8 +64,7 @@ def composed(zoo: str, samples: str, setting: Setting, seed: int) -> dict[str, A
     """The configuration that `run.py` would compose."""
     place = ["testbed=ip_protection", f"testbed/zoo={zoo}", f"testbed/samples={samples}", "method=modelgif"]
     sizes = [f"method.represent.steps={setting[0]}", f"testbed.budget={setting[1]}", f"seed={seed}"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return cast(dict[str, Any], OmegaConf.to_container(compose("config", place + sizes), resolve=True))
+    return resolved(*place, *sizes)
 
 
 def measured(testbed: IPProtection, config: dict[str, Any]) -> Measured:
@@ -80,12 +76,11 @@ def measured(testbed: IPProtection, config: dict[str, Any]) -> Measured:
 
 
 def judged(testbed: IPProtection, distances: pd.DataFrame) -> Verdict:
-    """The AUC of each attack, as the testbed scores it without calibration; its figures would take the longest."""
-    refuse_dead(distances)
-    means = distances.mean(axis=1).droplevel("source")
-    sides = means.groupby([testbed.zoo[name].role for name in means.index]).agg(list)
-    aucs = {attack: auc(sides[attack], sides[f"unrelated_{task}"]) for attack, task in testbed.attacks.items()}
-    return Verdict(aucs, means)
+    """The AUC of each attack and the mean distances, as the testbed scores them."""
+    report = testbed.score(distances)
+    ends = {attack: [f"auc/{attack}{end}" for end in ("", "/low", "/high")] for attack in testbed.attacks}
+    aucs = {attack: Estimate(*(report.metrics[key] for key in keys)) for attack, keys in ends.items()}
+    return Verdict(aucs, report.matrices["suspects"]["distance"])
 
 
 def agreement(verdict: Verdict, published: Verdict) -> tuple[float, bool, float]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from modelgif_core.readout import Readout
@@ -102,10 +101,10 @@ class Report:
     """What a testbed says about a method."""
 
     metrics: dict[str, float]
-    """One flat name space for JSON, W&B and tables: 'auc/extract_l', 'auc/extract_l/low', ..."""
-    figures: dict[str, Figure] = field(default_factory=dict)
+    """One flat name space for JSON, W&B and tables: 'auc/extract_l', 'auc/extract_l/low', ...; NaN goes unrecorded."""
     matrices: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """What the verdict rests on and is not in the distances, such as a measured truth; kept beside them as CSV."""
+    """What verdict and pictures rest on and is not in the distances, such as a measured truth; kept beside them as
+    CSV."""
 
 
 class Testbed(Protocol):

@@ -10,13 +10,14 @@ from hydra.utils import instantiate
 
 from experiments.interfaces import Method, Testbed
 from experiments.measure import measure
+from experiments.pages.draw import draw
 from experiments.prepare import prepare
 from experiments.progress import bar
 from experiments.storage import record
 
 
 def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Measure, score and record one configuration; returns the record."""
+    """Measure, score, record and draw one configuration; returns the record."""
     torch.set_num_threads(1)
     torch.manual_seed(config["seed"])
     device = available(config["device"])
@@ -29,6 +30,7 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     report = testbed.score(distances)
     report.metrics.update(cost)
     saved = record.save(folder, config, described(distances, testbed), report, perf_counter() - began)
+    draw(folder, config["pictures"])
     print(f"{record.title(config)}: {folder}/report.json")
     if config["wandb"]["mode"] != "disabled":
         from experiments.storage.tracking import track  # only here, because wandb takes seconds to import

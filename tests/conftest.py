@@ -10,8 +10,8 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+
+from experiments.storage import configuration
 
 ROOT = Path(__file__).parent.parent
 TOY = ["testbed/zoo=toy", "testbed/samples=toy", "testbed.budget=8"]
@@ -32,11 +32,7 @@ def without_shape_checks() -> Iterator[None]:
 
 @pytest.fixture
 def config() -> Callable[..., dict[str, Any]]:
-    def composed(*overrides: str) -> dict[str, Any]:
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
-
-    return composed
+    return configuration.resolved
 
 
 @pytest.fixture
@@ -51,6 +47,4 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     return call
 
 
-def options(group: str) -> list[str]:
-    """Names of the choices that a config group offers."""
-    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+options = configuration.names

@@ -1,8 +1,46 @@
-"""A section of a page."""
+"""What the sections of pages are made of: a paragraph with a table, and numbers as text."""
 
+from collections.abc import Iterable, Mapping
+from math import isfinite
+
+import numpy as np
 import pandas as pd
+
+NOTHING = "—"
+"""What a page shows where nothing was measured."""
 
 
 def section(explanation: str, table: pd.DataFrame) -> str:
     """A paragraph and the table beneath it."""
     return f"{explanation}\n\n{table.to_markdown(disable_numparse=True)}"
+
+
+def values(metrics: Iterable[Mapping[str, float | None]], key: str) -> list[float]:
+    """The values of one metric in those records that have it."""
+    return [value for one in metrics if (value := one.get(key)) is not None and isfinite(value)]
+
+
+def mean(metrics: Iterable[Mapping[str, float | None]], key: str) -> float:
+    """Their mean; NaN if no record has that metric."""
+    found = values(metrics, key)
+    return float(np.mean(found)) if found else np.nan
+
+
+def decimal(value: float) -> str:
+    """A number with two digits, — if there is none.
+
+    >>> decimal(0.125), decimal(float("nan"))
+    ('0.12', '—')
+    """
+    return f"{value:.2f}" if isfinite(value) else NOTHING
+
+
+def probability(p: float, *, digits: int = 3) -> str:
+    """A p-value with so many digits; never a zero, for no test shows one.
+
+    >>> probability(0.0004), probability(0.0421)
+    ('< 0.001', '0.042')
+    """
+    if not isfinite(p):
+        return NOTHING
+    return f"< {10**-digits:.{digits}f}" if p < 10**-digits else f"{p:.{digits}f}"

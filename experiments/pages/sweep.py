@@ -1,56 +1,124 @@
-"""An experiment's sweep: its jobs as composed configurations, each with its record where there is one."""
+"""An experiment: the jobs of its sweep as composed configurations, each with its record where there is one."""
 
 import copy
 import re
-from functools import cache, partial, reduce
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, reduce
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.storage import record
+from experiments.storage import configuration, record
 from experiments.storage.files import ROOT
 
-Run = tuple[dict[str, Any], dict[str, Any] | None]
-"""A composed configuration and its record, None if it has not run."""
+
+class Run(NamedTuple):
+    """One job of a sweep, whether it has run or not."""
+
+    config: dict[str, Any]
+    """Its composed configuration."""
+    folder: Path
+    """Where its record is, or would be."""
+    record: dict[str, Any] | None
+    """What its report says; None if it has not run."""
+
+    @property
+    def seed(self) -> int:
+        """What the job was drawn by."""
+        return self.config["seed"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named set of runs, and what its page shows of them."""
+
+    name: str
+    page: dict[str, Any]
+    """Settings of its page, from `conf/page`; empty if it has none."""
+    runs: list[Run]
+    """Every job of the sweep, in order."""
+
+    @property
+    def done(self) -> list[Run]:
+        """The runs that have a record."""
+        return [run for run in self.runs if run.record]
+
+    def rows(self) -> dict[str, list[Run]]:
+        """The runs by the name of their row: the page's pattern, each {dotted.key} looked up in the configuration."""
+        grouped: dict[str, list[Run]] = {}
+        for run in self.runs:
+            label = re.sub(r"\{(.+?)\}", lambda key, run=run: str(look_up(run.config, key[1])), self.page["rows"])
+            grouped.setdefault(label, []).append(run)
+        return grouped
+
+    def sides(self) -> dict[str | None, str]:
+        """Values of the setting that the page goes across, with their titles; one for all runs if across none."""
+        return self.page.get("across_values") or {None: "all runs"}
+
+    def on(self, side: str | None, runs: Iterable[Run]) -> list[Run]:
+        """Those of the runs that are finished and whose setting that the page goes across has this value."""
+        key = self.page.get("across")
+        return [run for run in runs if run.record and (not side or str(look_up(run.config, key)) == side)]
+
+    def metrics(self, runs: Iterable[Run], side: str | None = None) -> list[dict[str, float]]:
+        """Metrics of the finished runs among these, or of those on one side."""
+        return [run.record["metrics"] for run in self.on(side, runs) if run.record]
+
+    def seeds(self) -> list[int]:
+        """The seeds of its sweep, in order."""
+        return list(dict.fromkeys(run.seed for run in self.runs))
+
+    def shares_models(self) -> bool:
+        """Whether all seeds measure the same models; if not, each seed is a zoo of its own."""
+        zoos = [[run.config["testbed"]["zoo"] for run in self.runs if run.seed == seed] for seed in self.seeds()]
+        return all(zoo == zoos[0] for zoo in zoos)
+
+
+def experiment(name: str, records: Path) -> Experiment:
+    """The experiment of that name, with the records that lie in the folder `records`."""
+    folders = [records / record.folder(config).name for config in jobs(name)]
+    found = [Run(config, folder, record.finished(folder)) for config, folder in zip(jobs(name), folders, strict=True)]
+    return Experiment(name, page(name), found)
 
 
 @cache
-def jobs(experiment: str) -> list[dict[str, Any]]:
+def jobs(name: str) -> list[dict[str, Any]]:
     """The composed configuration of every job of the experiment's sweep, in order."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        chosen = f"experiment={experiment}"
-        swept = compose("config", [chosen], return_hydra_config=True).hydra.sweeper.params or {}
-        parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
-        page = (ROOT / "conf" / "page" / f"{experiment}.yaml").exists()
-        table = OmegaConf.to_container(compose("config", [f"+page={experiment}"]).page) if page else None
-        return [
-            _job((chosen,), job) | {"table": table}
-            for job in product(*([(sweep.key_or_group, v) for v in _values(sweep)] for sweep in parsed))
-        ]
+    chosen = f"experiment={name}"
+    swept = configuration.composed(chosen, hydra=True).hydra.sweeper.params or {}
+    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
+    choices = product(*([(sweep.key_or_group, value) for value in _values(sweep)] for sweep in parsed))
+    return [_job(chosen, job) for job in choices]
 
 
-def _job(base: tuple[str, ...], choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+@cache
+def page(name: str) -> dict[str, Any]:
+    """Settings of the experiment's page, empty if it has none."""
+    return configuration.resolved(f"+page={name}")["page"] if name in configuration.names("page") else {}
+
+
+def look_up(config: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key."""
+    return reduce(lambda part, name: part[name], key.split("."), config)
+
+
+def _job(base: str, choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """One job's configuration; jobs that differ in plain values alone share the slow part, composing."""
     groups = [f"{key}={value}" for key, value in choices if (ROOT / "conf" / key).is_dir()]
-    config = copy.deepcopy(_composed((*base, *groups)))
+    config = copy.deepcopy(_composed(base, *groups))
     for key, value in choices:
         if not (ROOT / "conf" / key).is_dir():
             OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return configuration.plain(config)
 
 
 @cache
-def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    return compose("config", list(overrides))
-
-
-def runs(experiment: str, records: Path) -> list[Run]:
-    """Every job of the experiment's sweep with its record in the folder `records`, where there is one."""
-    return [(config, record.finished(records / record.folder(config).name)) for config in jobs(experiment)]
+def _composed(*overrides: str) -> DictConfig:
+    return configuration.composed(*overrides)
 
 
 def _values(override: Any) -> list[str]:
@@ -59,37 +127,3 @@ def _values(override: Any) -> list[str]:
         if override.is_sweep_override()
         else [override.get_value_element_as_str()]
     )
-
-
-def rows(found: list[Run]) -> dict[str, list[Run]]:
-    """The runs by the name of their row: the table's pattern, each {dotted.key} looked up in the configuration."""
-    grouped: dict[str, list[Run]] = {}
-    for config, finished in found:
-        label = re.sub(r"\{(.+?)\}", partial(_value, config), config["table"]["rows"])
-        grouped.setdefault(label, []).append((config, finished))
-    return grouped
-
-
-def _value(config: dict[str, Any], key: re.Match[str]) -> str:
-    return str(look_up(config, key[1]))
-
-
-def look_up(config: dict[str, Any], key: str) -> Any:
-    """The value at a dotted key."""
-    return reduce(lambda part, name: part[name], key.split("."), config)
-
-
-def sides(found: list[Run]) -> dict[str | None, str]:
-    """Values of the setting that the table goes across, with their titles; one for all runs if it goes across none."""
-    return found[0][0]["table"].get("across_values") or {None: "all runs"}
-
-
-def across(config: dict[str, Any]) -> str | None:
-    """This run's value of the setting that the table goes across."""
-    key = config["table"].get("across")
-    return str(look_up(config, key)) if key else None
-
-
-def metrics(found: list[Run], value: str | None = None) -> list[dict[str, float]]:
-    """Metrics of the finished runs, or of those whose setting that the table goes `across` has this value."""
-    return [job["metrics"] for config, job in found if job and value in (None, across(config))]

@@ -1,1 +1,1 @@
-"""Estimates with intervals, rankings and stopping rules, as pure functions of arrays and tables."""
+"""Estimates with intervals, and rankings, as pure functions of arrays and tables."""

@@ -64,8 +64,16 @@ def tpr_at_fpr(related: Distances, unrelated: Distances, rate: float) -> Estimat
     With fewer than 1 / rate unrelated models the threshold lies below all of them.
     """
     _need(related, unrelated)
-    threshold = np.sort(unrelated)[floor(rate * len(unrelated))]
-    return proportion(int((np.asarray(related) < threshold).sum()), len(related))
+    return proportion(int((np.asarray(related) < threshold(unrelated, rate)).sum()), len(related))
+
+
+def threshold(unrelated: Distances, rate: float) -> float:
+    """The distance that at most a share `rate` of the unrelated models stay below.
+
+    >>> threshold([0.3, 0.1, 0.2, 0.4], 0.25)
+    0.2
+    """
+    return float(np.sort(unrelated)[floor(rate * len(unrelated))])
 
 
 def margin(related: Distances, unrelated: Distances) -> float:

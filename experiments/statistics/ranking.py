@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import permutation_test, spearmanr
+from scipy.stats import bootstrap, permutation_test, spearmanr
 
 from experiments.statistics.intervals import Estimate
 
@@ -117,8 +117,8 @@ def over_targets(scores: pd.Series, *, seed: int = 0, draws: int = 10_000) -> Es
         raise ValueError(
             f"a mean over targets needs at least two with a score; {len(values)} of {len(scores)} have one"
         )
-    chosen = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    low, high = np.percentile(values[chosen].mean(1), [2.5, 97.5])
+    random = np.random.default_rng(seed)
+    low, high = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", rng=random).confidence_interval
     return Estimate(float(values.mean()), float(low), float(high))
 
 

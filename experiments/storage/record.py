@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from io import BytesIO
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,20 @@ def distances(path: Path) -> "pd.DataFrame":
     return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"]).astype(float)
 
 
+def matrix(path: Path, name: str) -> "pd.DataFrame":
+    """A matrix that the testbed's score has left beside the distances of a finished run.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    import pandas as pd
+
+    file = path / f"{name}.csv"
+    if not file.exists():
+        raise ValueError(f"{file} is missing: the run was recorded without it; measure it again with rerun=true")
+    return pd.read_csv(file, index_col=0)
+
+
 def save(
     path: Path,
     config: dict[str, Any],
@@ -56,18 +70,17 @@ def save(
     report: "Report",
     seconds: float,
 ) -> dict[str, Any]:
-    """Write distances, matrices, figures and, last, the report; returns the report."""
+    """Write distances, matrices and, last, the report; returns the report.
+
+    A metric that is not finite is left out: JSON knows no NaN, and readers take a missing one for undefined.
+    """
     import torch  # only here, so that asking for a finished run takes no time
 
     write(path / "distances.csv", table.to_csv(float_format="%.6g").encode())
     for name, matrix in report.matrices.items():
         write(path / f"{name}.csv", matrix.to_csv(float_format="%.6g").encode())
-    for name, figure in report.figures.items():
-        drawn = BytesIO()
-        figure.savefig(drawn, dpi=130)
-        write(path / f"{name}.png", drawn.getvalue())
     record = {
-        "metrics": report.metrics,
+        "metrics": {name: value for name, value in report.metrics.items() if isfinite(value)},
         "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
         "identity": identity.run(config),
         "commit": commit(),
@@ -75,7 +88,7 @@ def save(
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "seconds": round(seconds, 2),
     }
-    write(path / "report.json", json.dumps(record, indent=1).encode())
+    write(path / "report.json", json.dumps(record, indent=1, allow_nan=False).encode())
     return record
 
 

@@ -9,7 +9,7 @@ import wandb
 
 def track(config: dict[str, Any], folder: Path, record: dict[str, Any], distances: pd.DataFrame) -> None:
     """One W&B run for one record: its metrics, distances and figures, grouped by experiment."""
-    testbed, method = config["testbed"]["_target_"].split(".")[-2], config["method"]["label"]
+    testbed, method = record["identity"]["testbed"][0], config["method"]["label"]
     with wandb.init(
         project=config["wandb"]["project"],
         mode=config["wandb"]["mode"],

@@ -94,11 +94,30 @@ def test_the_cheapest_setting_has_the_fewest_gradients_of_those_that_keep_the_ve
     assert "1/20 of the gradients (at most 1/20: yes) and 1/19 of the seconds (at most 1/20: no)" in told
 
 
-def test_auc_and_intervals_are_those_of_the_testbed(toy):
+def test_a_verdict_has_the_auc_of_every_attack_and_the_mean_distance_of_every_suspect(toy):
     table = distances(toy, 0)
-    metrics = toy.score(table).metrics
-    for attack, found in verdict.judged(toy, table).aucs.items():
-        assert found == tuple(metrics[f"auc/{attack}{end}"] for end in ("", "/low", "/high"))
+    found = verdict.judged(toy, table)
+    means = table.mean(axis=1).droplevel("source")
+    assert found.means.sort_index().equals(means.sort_index().rename("distance").rename_axis("suspect"))
+    for attack, task in toy.attacks.items():
+        near, far = (
+            means[[toy.zoo[name].role == role for name in means.index]] for role in (attack, f"unrelated_{task}")
+        )
+        assert found.aucs[attack].value == pytest.approx((near.to_numpy()[:, None] < far.to_numpy()).mean())
+
+
+def test_what_is_not_finite_is_null_in_a_benchmarks_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame({"Spearman": [0.5, np.nan, np.inf], "Kept": ["yes", "no", "no"]}, index=["a", "b", "c"])
+    report.save("verdict", "title", "text", {"all": table.rename_axis("Setting")}, {}, [])
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = (tmp_path / report.folder() / "verdict.json").read_text()
+    rows = json.loads(text, parse_constant=refuse)["tables"]["all"]
+    assert [row["Spearman"] for row in rows] == [0.5, None, None]
+    assert [row["Setting"] for row in rows] == ["a", "b", "c"]
 
 
 def test_a_row_tells_the_worst_draw(toy):

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, options
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_method, instantiate
 
-from experiments.pages import sweep, tables
+from experiments.pages import __main__ as pages
+from experiments.pages import page, sweep
 from experiments.storage import record
 
 
@@ -38,43 +39,35 @@ def test_a_pool_of_labelled_samples_lies_in_the_unit_range(samples, config):
     assert len(pool.labels) == len(pool.inputs)
 
 
+@pytest.mark.parametrize("testbed", options("testbed"))
+def test_a_testbed_declares_the_pictures_of_its_runs_and_they_name_no_run(testbed, config):
+    composed = config(f"testbed={testbed}")
+    assert composed["pictures"]
+    assert all(callable(get_method(function)) for function in composed["pictures"].values())
+    assert record.folder(composed | {"pictures": {}}) == record.folder(composed)
+
+
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_job_of_an_experiment_is_a_run_of_its_own(experiment, tmp_path):
-    jobs = sweep.runs(experiment, tmp_path)
-    folders = {record.folder(config) for config, _ in jobs}
-    assert len(folders) == len(jobs) > 0
-    assert {config["name"] for config, _ in jobs} == {experiment}
+    runs = sweep.experiment(experiment, tmp_path).runs
+    assert len({run.folder for run in runs}) == len(runs) > 0
+    assert {run.config["name"] for run in runs} == {experiment}
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "results" / "tables").glob("*.md")), ids=lambda page: page.stem)
-def test_a_table_is_what_its_records_say(page, monkeypatch):
+@pytest.mark.parametrize("table", sorted((ROOT / "results" / "tables").glob("*.md")), ids=lambda table: table.stem)
+def test_a_table_is_what_its_records_say(table, monkeypatch):
     monkeypatch.chdir(ROOT)
-    text = page.read_text()
-    for experiment in tables.experiments():
-        found = sweep.runs(experiment, records := source(text))
-        if found[0][0]["table"]["file"] == page.stem:
-            assert tables.markdown(experiment, found, records) == text
-            return
-    pytest.fail(f"no experiment makes {page}")
+    text = table.read_text()
+    (name,) = [name for name in options("page") if sweep.page(name)["file"] == table.stem]
+    records = source(text)
+    assert page.markdown(sweep.experiment(name, records), records) == text
 
 
 def test_the_readme_shows_the_recorded_tables():
     readme = (ROOT / "README.md").read_text()
-    pages = {page.stem: page.read_text().strip() for page in (ROOT / "results" / "tables").glob("*.md")}
-    recorded = {name: text for name, text in pages.items() if source(text) == tables.RECORDED}
-    assert tables.fill_readme(readme, recorded) == readme
-
-
-def test_a_combination_that_has_not_run_is_a_dash(tmp_path):
-    shown = tables.table(sweep.runs("ip_protection", tmp_path))
-    assert set(shown["Extract-L"]) == {"—"}
-    assert set(shown["Runs"]) == {"0 of 3"}
-
-
-def test_a_cell_is_the_mean_over_seeds_with_the_mean_interval():
-    seeds = [{"auc/x": 0.5, "auc/x/low": 0.3, "auc/x/high": 0.6}, {"auc/x": 0.7, "auc/x/low": 0.5, "auc/x/high": 0.8}]
-    assert tables.cell(seeds, "auc/x") == "0.60 [0.40, 0.70]"
-    assert tables.cell([], "auc/x") == "—"
+    shown = {table.stem: table.read_text().strip() for table in (ROOT / "results" / "tables").glob("*.md")}
+    recorded = {name: text for name, text in shown.items() if source(text) == pages.RECORDED}
+    assert pages.fill_readme(readme, recorded) == readme
 
 
 def source(page: str) -> Path:

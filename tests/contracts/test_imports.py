@@ -1,6 +1,8 @@
 """Imports point downwards only, and no wing knows another: a list of floors, held for every file."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ FLOORS = [
 """From the ground up; what stands on one floor does not know its neighbours."""
 HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wandb", "pandas", "matplotlib", "timm"]}
 """What a folder must not import; W&B has one file of its own."""
+PAGES = {"page", "pictures", "contact_sheet"}
+"""A wing's modules that draw, and those alone."""
 WINGS = sorted(path.name for path in (ROOT / "experiments" / "testbeds").iterdir() if (path / "testbed.py").exists())
 FILES = [
     ROOT / "run.py",
@@ -47,6 +51,25 @@ def test_no_wing_imports_another(wing):
         assert not [name for name in imported(file) for other in others if inside(name, other)], file
 
 
+def test_pages_alone_draw_and_nothing_but_entry_points_reads_them():
+    for file in FILES:
+        names = imported(file)
+        drawing = [name for name in names if inside(name, "matplotlib")]
+        reading = [name for name in names if inside(name, "experiments.pages")]
+        assert not drawing or draws(file), f"{file} draws: {drawing}"
+        assert not reading or draws(file) or dotted(file) == "experiments.job", f"{file} reads pages: {reading}"
+        for name in names:
+            page = name.startswith("experiments.testbeds.") and set(name.split(".")[3:]) & PAGES
+            assert not page or draws(file), f"{file} reads {name}"
+
+
+def test_a_score_draws_nothing_even_by_what_it_imports():
+    for wing in WINGS:
+        testbed = f"import sys, experiments.testbeds.{wing}.testbed; print('matplotlib' in sys.modules)"
+        found = subprocess.run([sys.executable, "-c", testbed], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "False", wing
+
+
 @pytest.mark.parametrize("folder", HEAVY)
 def test_heavy_libraries_stay_where_they_belong(folder):
     for file in (ROOT / folder).rglob("*.py"):
@@ -61,6 +84,11 @@ def test_a_file_holds_one_idea_and_a_folder_one_floor():
     for folder in [ROOT / "experiments", *(path for path in (ROOT / "experiments").rglob("*") if path.is_dir())]:
         modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
         assert len(modules) <= 12, f"{folder} holds {', '.join(modules)}"
+
+
+def draws(file: Path) -> bool:
+    """Whether it is a page: in the folder of pages, or a wing's own."""
+    return inside(dotted(file), "experiments.pages") or ("testbeds" in file.parts and file.stem in PAGES)
 
 
 def dotted(file: Path) -> str:

@@ -11,10 +11,10 @@ import time
 import pytest
 import torch
 from conftest import ROOT, TOY
-from hydra import compose, initialize_config_dir
 
 import run
 from experiments.samples import toy
+from experiments.storage.configuration import composed
 
 RUN = str(ROOT / "run.py")
 QUICK = [*TOY, "wandb=disabled"]
@@ -60,8 +60,7 @@ def test_bad_input_ends_in_one_clear_line_and_no_record(case, tmp_path, monkeypa
     arguments, expected = REFUSED[case]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("")
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", [*QUICK, *arguments])
+    config = composed(*QUICK, *arguments)
     with pytest.raises(SystemExit) as refusal:
         run.main(config)
     assert expected in refusal.value.code
@@ -102,8 +101,7 @@ def test_a_full_disk_ends_in_one_clear_line_and_no_record(command, tmp_path):
 
 def test_a_second_call_does_nothing_and_says_so_and_rerun_gives_the_same_numbers(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config, again = compose("config", QUICK), compose("config", [*QUICK, "rerun=true"])
+    config, again = composed(*QUICK), composed(*QUICK, "rerun=true")
     run.main(config)
     (report,) = tmp_path.glob("results/runs/*/report.json")
     saved = json.loads(report.read_text())

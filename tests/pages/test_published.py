@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.pages.published import recompute as published
-from experiments.pages.published.number import Figure
+from experiments.pages.published.number import PublishedNumber
 from experiments.pages.published.recompute import main
 
 
@@ -82,16 +82,20 @@ def test_a_missing_or_empty_file_is_named_in_one_line(folder, capsys, file, dama
 
 
 def test_a_figure_agrees_up_to_its_tolerance_and_never_if_it_is_broken():
-    assert Figure("a", 0.5, 0.55, 0.05, "").verdict == "ok"
-    assert Figure("a", 0.5, 0.5501, 0.05, "").verdict == "MISMATCH"
-    assert Figure("a", 0.5, np.nan, 0.05, "").verdict == "MISMATCH"
-    assert Figure("a", None, 0.5, None, "").verdict == Figure("a", 0.5, None, None, "").verdict == "—"
+    assert PublishedNumber("a", 0.5, 0.55, 0.05, "").verdict == "ok"
+    assert PublishedNumber("a", 0.5, 0.5501, 0.05, "").verdict == "MISMATCH"
+    assert PublishedNumber("a", 0.5, np.nan, 0.05, "").verdict == "MISMATCH"
+    assert PublishedNumber("a", None, 0.5, None, "").verdict == PublishedNumber("a", 0.5, None, None, "").verdict == "—"
 
 
 def test_the_worst_figure_is_the_one_farthest_beyond_its_own_tolerance():
-    figures = [Figure("wide", 1, 1.5, 1, ""), Figure("narrow", 1, 1.1, 0.1, ""), Figure("fine", 1, 1, 0.1, "")]
+    figures = [
+        PublishedNumber("wide", 1, 1.5, 1, ""),
+        PublishedNumber("narrow", 1, 1.1, 0.1, ""),
+        PublishedNumber("fine", 1, 1, 0.1, ""),
+    ]
     assert published.worst("all", figures).name == "all, worst of 3: narrow"
-    assert published.worst("all", [*figures, Figure("broken", np.nan, 1, 1, "")]).verdict == "MISMATCH"
+    assert published.worst("all", [*figures, PublishedNumber("broken", np.nan, 1, 1, "")]).verdict == "MISMATCH"
 
 
 def test_both_copies_of_the_papers_ip_table_agree():

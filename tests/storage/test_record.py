@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import TOY
 
+from experiments.interfaces import Report
 from experiments.storage import files, identity, record
 
 
@@ -13,6 +16,26 @@ def test_the_folder_depends_on_testbed_method_and_seed_alone(config):
     assert record.folder(config(*TOY, "device=cuda", "wandb=disabled", "workers=7", "cache=elsewhere")) == here
     others = [config(*TOY, change) for change in ("seed=1", "method=akh", "testbed.budget=9")]
     assert len({here, *map(record.folder, others)}) == 4
+
+
+def test_a_report_is_strict_json_without_what_is_not_finite(config, tmp_path):
+    report = Report(
+        {"auc/x": 0.5, "leakage_rank": np.nan, "worst": np.inf}, {"affinity": pd.DataFrame({"a": [np.nan]})}
+    )
+    table = pd.DataFrame({0: [0.25]}, index=pd.MultiIndex.from_tuples([("a", "b")], names=["source", "target"]))
+    saved = record.save(tmp_path, config(*TOY), table, report, 1.0)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    assert json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse) == saved
+    assert saved["metrics"] == {"auc/x": 0.5}
+    assert record.matrix(tmp_path, "affinity")["a"].isna().all()
+
+
+def test_a_matrix_that_a_record_lacks_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match=r"suspects\.csv is missing.*rerun=true"):
+        record.matrix(tmp_path, "suspects")
 
 
 def test_a_cut_off_run_is_not_finished(tmp_path):

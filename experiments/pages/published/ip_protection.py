@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from experiments.pages.published.number import EARLIER, Figure, digits, worst
+from experiments.pages.published.number import EARLIER, PublishedNumber, digits, worst
 from experiments.statistics.intervals import auc, margin
 
 BUDGETS, SELECTIONS = (256, 128, 64, 32, 16, 8), ("sort_by_distance_irr", "sort_by_distance_sur", "sort_by_gap")
@@ -40,7 +40,7 @@ TABLE = {
 """Rows of the paper's table -> attacks; that transfer models 0-4 are A and 5-9 L is inferred from their distances."""
 
 
-def log_blocks(log: pd.DataFrame, table: pd.DataFrame) -> Iterator[Figure]:
+def log_blocks(log: pd.DataFrame, table: pd.DataFrame) -> Iterator[PublishedNumber]:
     """Logged AUC, and AUC, margin, means and sizes derived of rounded distances: 18 blocks, all attacks of a block."""
     rows = table.set_index(["reference_samples", "sample_selection", "attack"]).sort_index()
     for budget, selection in product(BUDGETS, SELECTIONS):
@@ -52,7 +52,7 @@ def log_blocks(log: pd.DataFrame, table: pd.DataFrame) -> Iterator[Figure]:
             if attack in SCORED:
                 # Distances are logged to four digits: behind a tie there may be an order, either way.
                 slack = 0.5 * float((related[:, None] == unrelated).mean()) + digits(4)
-                logged.append(Figure(attack, row["auc_logged"], value, slack, "authors' log"))
+                logged.append(PublishedNumber(attack, row["auc_logged"], value, slack, "authors' log"))
             for column, found, tolerance in [
                 ("auc_recomputed_from_rounded", value, digits(4)),
                 ("gap_min_neg_minus_max_attack", margin(related, unrelated), digits(4)),
@@ -61,35 +61,35 @@ def log_blocks(log: pd.DataFrame, table: pd.DataFrame) -> Iterator[Figure]:
                 ("n_attack", len(related), digits(0)),
                 ("n_negative", len(unrelated), digits(0)),
             ]:
-                derived.append(Figure(f"{column} of {attack}", row[column], found, tolerance, EARLIER))
+                derived.append(PublishedNumber(f"{column} of {attack}", row[column], found, tolerance, EARLIER))
         yield worst(f"IP log {budget} {selection}, logged AUC", logged)
         yield worst(f"IP log {budget} {selection}", derived)
 
 
-def log_pooled(log: pd.DataFrame) -> Iterator[Figure]:
+def log_pooled(log: pd.DataFrame) -> Iterator[PublishedNumber]:
     """Under the published selection: one threshold for all models, and negatives that the selection did not see."""
     for budget, published in zip(BUDGETS, (0.81, 0.72, 0.65, 0.61, 0.48, 0.43), strict=True):
         block = _block(log, budget, SELECTIONS[0])
         related = np.concatenate([_sides(block, attack)[0] for attack in SCORED])
         negatives = [block[name] for name in ("irrelevant", *NEGATIVES.values())]
         value = auc(related, np.concatenate(negatives)).value
-        yield Figure(f"IP log {budget}, one threshold for all", published, value, digits(2), EARLIER)
+        yield PublishedNumber(f"IP log {budget}, one threshold for all", published, value, digits(2), EARLIER)
     block = _block(log, 256, SELECTIONS[0])
     unseen = np.concatenate([block[name] for name in NEGATIVES.values()])
     for attack, published in {"extract_p": 0.64, "extract_l": 0.09, "extract_adv": 0.18}.items():
         value = auc(block[attack], unseen).value
-        yield Figure(f"IP log 256, {attack} against unselected models", published, value, digits(2), EARLIER)
+        yield PublishedNumber(f"IP log 256, {attack} against unselected models", published, value, digits(2), EARLIER)
 
 
-def paper_table(log: pd.DataFrame, table: pd.DataFrame) -> Iterator[Figure]:
+def paper_table(log: pd.DataFrame, table: pd.DataFrame) -> Iterator[PublishedNumber]:
     """The paper's AUC of ModelGiF by its log of 256 samples; its rivals' come without data."""
     source = "Song et al. 2023, IP table"
     printed, block = table.set_index("attack"), _block(log, 256, SELECTIONS[0])
     for row, attack in TABLE.items():
         value = auc(*_sides(block, attack)).value
-        yield Figure(f"ModelGiF AUC, {row}", printed.loc[row, "ModelGiF_auc"], value, digits(2), source)
+        yield PublishedNumber(f"ModelGiF AUC, {row}", printed.loc[row, "ModelGiF_auc"], value, digits(2), source)
     for row, column in product(("Extract-L", "Extract-P", "Extract-Adv"), printed.columns.drop("ModelGiF_auc")):
-        yield Figure(f"{column.removesuffix('_auc')} AUC, {row}", printed.loc[row, column], None, None, source)
+        yield PublishedNumber(f"{column.removesuffix('_auc')} AUC, {row}", printed.loc[row, column], None, None, source)
 
 
 def _block(log: pd.DataFrame, budget: int, selection: str) -> dict[str, np.ndarray]:

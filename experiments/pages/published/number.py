@@ -12,7 +12,7 @@ EARLIER = "earlier recomputation"
 """Printed by no paper: computed from the same published data before this program was written."""
 
 
-class Figure(NamedTuple):
+class PublishedNumber(NamedTuple):
     """A number as published and as recomputed; None where it is only one of the two."""
 
     name: str
@@ -41,10 +41,10 @@ def digits(number: int) -> float:
     return 0.5 * 10.0**-number
 
 
-def worst(name: str, figures: list[Figure]) -> Figure:
+def worst(name: str, numbers: list[PublishedNumber]) -> PublishedNumber:
     """The one of several figures that misses by most of its tolerance, under a common name."""
-    found = max(figures, key=lambda figure: figure.excess or 0)
-    return found._replace(name=f"{name}, worst of {len(figures)}: {found.name}")
+    found = max(numbers, key=lambda number: number.excess or 0)
+    return found._replace(name=f"{name}, worst of {len(numbers)}: {found.name}")
 
 
 def read(file: Path) -> pd.DataFrame:

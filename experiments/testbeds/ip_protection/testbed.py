@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.pages import plots
 from experiments.statistics.intervals import Estimate, auc, margin, refuse_dead, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -69,15 +68,13 @@ class IPProtection:
         metrics["auc/mean"] = float(np.mean([metrics[f"auc/{attack}"] for attack in self.attacks]))
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
+        matrices = {"suspects": self._suspects(mean)}
         curves = self._curves(table)
-        for attack, curve in curves.items():
-            metrics |= {f"auc_at_{budget}/{attack}": estimate.value for budget, estimate in curve.items()}
-        sides = {attack: self._sides(mean, attack) for attack in self.attacks}
-        figures = {"groups": plots.groups(self._grouped(mean), threshold=self._threshold(unrelated))}
-        figures["roc"] = plots.roc(sides)
-        if curves:
-            figures["budget"] = plots.budget(curves)
-        return Report(metrics, figures)
+        if len(curves):
+            matrices["curves"] = curves
+            named = zip(curves["references"], curves["attack"], curves["value"], strict=True)
+            metrics |= {f"auc_at_{references}/{attack}": value for references, attack, value in named}
+        return Report(metrics, matrices)
 
     def _judge(self, metrics: dict[str, float], name: str, related: pd.Series, unrelated: pd.Series) -> None:
         metrics |= _named(f"auc/{name}", auc(related.to_numpy(), unrelated.to_numpy()))
@@ -110,24 +107,24 @@ class IPProtection:
         role = self.zoo[name].role
         return self.attacks.get(role) or role.removeprefix("unrelated_").removeprefix("held_out_")
 
-    def _curves(self, table: pd.DataFrame) -> dict[str, dict[int, Estimate]]:
+    def _curves(self, table: pd.DataFrame) -> pd.DataFrame:
         """AUC of each attack on the first 1, 2, 4, ... reference points: one measurement serves every budget."""
         sizes = [2**power for power in range(12) if 2**power < table.shape[1]] + [table.shape[1]]
-        curves: dict[str, dict[int, Estimate]] = {attack: {} for attack in self.attacks} if len(sizes) > 1 else {}
-        for size in sizes:
+        rows = []
+        for size in sizes if len(sizes) > 1 else []:
             mean = table.iloc[:, :size].mean(axis=1)
-            for attack in curves:
+            for attack in self.attacks:
                 related, unrelated = (side.dropna().to_numpy() for side in self._sides(mean, attack))
                 if len(related) and len(unrelated):
-                    curves[attack][size] = auc(related, unrelated)
-        return curves
+                    rows.append({"attack": attack, "references": size, **auc(related, unrelated)._asdict()})
+        return pd.DataFrame(rows)
 
-    def _grouped(self, mean: pd.Series) -> dict[str, pd.Series]:
+    def _suspects(self, mean: pd.Series) -> pd.DataFrame:
+        """Role, task and calibrated mean distance of every scored model: the attacks' first, then unrelated ones."""
         roles = [*self.attacks, *sorted(self.tested_roles - set(self.attacks))]
-        return {role: mean[self._names(role)] for role in roles}
-
-    def _threshold(self, unrelated: pd.Series) -> float:
-        return float(np.sort(unrelated)[int(RATES[5] * len(unrelated))])
+        names = [name for role in roles for name in self._names(role)]
+        rows = {"role": [self.zoo[name].role for name in names], "task": [self._task(name) for name in names]}
+        return pd.DataFrame({**rows, "distance": mean[names]}, index=pd.Index(names, name="suspect"))
 
     def _names(self, role: str) -> list[str]:
         return [name for name, model in self.zoo.items() if model.role == role]

@@ -1,49 +1,39 @@
-"""Sections of a table's page that compare methods with each other, from their records."""
+"""Sections and pictures of experiments on task relatedness, from their runs; a seed is a zoo."""
 
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from experiments.pages import sweep
-from experiments.pages.section import section
-from experiments.pages.sweep import Run
-from experiments.statistics import ranking
+from experiments.pages import plots
+from experiments.pages.section import NOTHING, decimal, mean, probability, section
+from experiments.pages.sweep import Experiment, Run
+from experiments.statistics import ranking as statistics
 from experiments.storage import record
-from experiments.testbeds.task_relatedness.pictures import per_target
+from experiments.testbeds.task_relatedness import pictures
 
 
-def reliability(found: list[Run], records: Path) -> str:
+def reliability(found: Experiment) -> str:
     """How far the measured truth agrees with itself: between halves of the scenes, and between zoos."""
     rows = {}
-    first = next(iter(sweep.rows(found).values()))
-    for value, title in sweep.sides(found).items():
-        finished = [config for config, job in first if job and value in (None, sweep.across(config))]
-        truths = [
-            pd.read_csv(records / record.folder(config).name / "affinity.csv", index_col=0) for config in finished
-        ]
-        metrics = sweep.metrics(first, value)
+    first = next(iter(found.rows().values()))
+    for side, title in found.sides().items():
+        truths = [record.matrix(run.folder, "affinity") for run in found.on(side, first)]
+        metrics = found.metrics(first, side)
+        learnt = [one[key] for one in metrics for key in one if key.startswith("learnt/")]
         if not metrics:
             continue
-        zoos = {
-            kind: [
-                ranking.column_correlation(-b, a, diagonal=kind == "with").mean() for a, b in combinations(truths, 2)
-            ]
-            for kind in ("with", "without")
-        }
-
-        def mean(key: str, metrics: list[dict[str, float]] = metrics) -> str:
-            return f"{np.mean([one[key] for one in metrics]):.2f}"
-
         rows[title] = {
-            "Halves of the scenes": mean("ceiling/split_half/spearman_without"),
-            "(with diagonal)": mean("ceiling/split_half/spearman_with"),
-            "Other zoo": f"{np.mean(zoos['without']):.2f}" if len(truths) > 1 else "—",
-            "(other zoo, with diagonal)": f"{np.mean(zoos['with']):.2f}" if len(truths) > 1 else "—",
-            "Families in the truth": mean("truth/families"),
-            "Least learnt task": f"{min(one[k] for one in metrics for k in one if k.startswith('learnt/')):.2f}",
+            "Halves of the scenes": decimal(mean(metrics, "ceiling/split_half/spearman_without")),
+            "(with diagonal)": decimal(mean(metrics, "ceiling/split_half/spearman_with")),
+            "Other zoo": decimal(_between(truths, diagonal=False)),
+            "(other zoo, with diagonal)": decimal(_between(truths, diagonal=True)),
+            "Families in the truth": decimal(mean(metrics, "truth/families")),
+            "Least learnt task": decimal(min(learnt, default=np.nan)),
         }
+    if not rows:
+        return "**How reliable the truth is**: not run."
     return section(
         "**How reliable the truth is**: mean column-wise Spearman between the affinities of two halves of the "
         "scenes, and of two zoos; P(two tasks of one family are nearer in the truth than two of different ones); "
@@ -52,33 +42,119 @@ def reliability(found: list[Run], records: Path) -> str:
     )
 
 
-def paired(found: list[Run], records: Path) -> str:
-    """The headline against every other method, paired over targets, for each setting that the table goes across."""
-    settings = found[0][0]["table"]
+def paired(found: Experiment) -> str:
+    """The headline against every other method, paired over zoos and targets, for each setting that the page crosses."""
     parts = []
-    for value, title in sweep.sides(found).items():
-        scores = per_target(found, value)
-        others = [label for label in scores if label != settings["headline"]]
-        if settings["headline"] not in scores or not others:
+    headline = found.page["headline"]
+    for side, title in found.sides().items():
+        scores = per_target(found, side)
+        if headline not in scores or len(scores) < 2:
             continue
+        ours = scores.pop(headline)
+        zoos = {label: ours.columns.intersection(theirs.columns) for label, theirs in scores.items()}
         differences = {
-            label: ranking.paired_difference(scores[settings["headline"]], scores[label]) for label in others
+            label: statistics.paired_difference(*_both(ours[zoos[label]], theirs[zoos[label]]))
+            for label, theirs in scores.items()
+            if len(zoos[label])
         }
-        adjusted = ranking.holm(pd.Series({label: difference.p for label, difference in differences.items()}))
+        adjusted = statistics.holm(pd.Series({label: one.p for label, one in differences.items()}, dtype=float))
         rows = {
             label: {
-                "Difference": f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]",
-                "p": f"{difference.p:.4f}",
-                "p (Holm)": f"{adjusted[label]:.4f}",
+                "Difference": f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]",
+                "p": probability(one.p, digits=4),
+                "p (Holm)": probability(adjusted[label], digits=4),
+                "Zoos": len(zoos[label]),
             }
-            for label, difference in sorted(differences.items(), key=lambda item: item[1].value)
+            for label, one in sorted(differences.items(), key=lambda item: item[1].value)
         }
-        parts += [
-            f"**{settings['headline']} minus each other method, {title}**: column-wise "
-            "Spearman (diagonal left out, mean over zoos), mean over targets with bootstrap interval over targets, "
-            "sign-flip permutation p and Holm's correction for all rows.",
-            "",
-            pd.DataFrame.from_dict(rows, orient="index").to_markdown(disable_numparse=True),
-            "",
-        ]
-    return "\n".join(parts).rstrip()
+        apart = {"Difference": NOTHING, "p": NOTHING, "p (Holm)": NOTHING, "Zoos": 0}
+        rows |= {label: apart for label in scores if label not in differences}
+        explanation = (
+            f"**{headline} minus each other method, {title}**: column-wise Spearman (diagonal left out, mean over the "
+            "zoos that both were measured on), mean over targets with bootstrap interval over targets, "
+            "sign-flip permutation p and Holm's correction for all rows."
+        )
+        parts.append(section(explanation, pd.DataFrame.from_dict(rows, orient="index")))
+    return "\n\n".join(parts)
+
+
+def ranking(found: Experiment) -> Figure:
+    """Every method's mean column-wise Spearman with its interval, one colour for each setting the page crosses."""
+    rows = {label: (runs, "") for label, runs in found.rows().items()}
+    first = next(iter(found.rows().values()))
+    rows |= {label: (first, f"{prefix}/") for label, prefix in (found.page.get("controls") or {}).items()}
+    estimates = {
+        title: {label: _estimate(found.metrics(runs, side), prefix) for label, (runs, prefix) in rows.items()}
+        for side, title in found.sides().items()
+    }
+    return plots.dots(estimates, label="mean column-wise Spearman with the affinity, diagonal left out")
+
+
+def matrices(found: Experiment) -> Figure | None:
+    """Truth, headline and best baseline side by side, on the first zoo that both were measured on."""
+    squares = _squares(found)
+    return pictures.coloured(squares) if squares else None
+
+
+def trees(found: Experiment) -> Figure | None:
+    """Their similarity trees, leaves coloured by task family."""
+    squares = _squares(found)
+    return pictures.grown(squares) if squares else None
+
+
+def targets(found: Experiment) -> Figure | None:
+    """Scores target by target, mean over zoos: headline and best baseline."""
+    scores, shown = _first_side(found), _shown(found)
+    return pictures.bars({name: scores[name].mean(axis=1) for name in shown}, label=pictures.SCORE) if shown else None
+
+
+def per_target(found: Experiment, side: str | None) -> dict[str, pd.DataFrame]:
+    """Each row's scores, for those rows that have run: index target, columns zoos by their seed."""
+    scores = {}
+    for label, runs in found.rows().items():
+        done = {run.seed: pictures.per_target(run.record["metrics"]) for run in found.on(side, runs) if run.record}
+        if done:
+            scores[label] = pd.DataFrame(done)
+    return scores
+
+
+def _both(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Means over zoos, target by target, of what is defined for both; NaN for a target that never is."""
+    ours, theirs = ours.align(theirs)
+    known = ours.notna() & theirs.notna()
+    return ours.where(known).mean(axis=1), theirs.where(known).mean(axis=1)
+
+
+def _between(truths: list[pd.DataFrame], *, diagonal: bool) -> float:
+    found = [statistics.column_correlation(-b, a, diagonal=diagonal).mean() for a, b in combinations(truths, 2)]
+    return float(np.mean(found)) if found else np.nan
+
+
+def _estimate(metrics: list[dict[str, float]], prefix: str) -> tuple[float, float, float]:
+    value, low, high = (mean(metrics, f"{prefix}spearman_without{end}") for end in ("", "/low", "/high"))
+    return value, low, high
+
+
+def _squares(found: Experiment) -> dict[str, pd.DataFrame]:
+    """Truth, headline and best baseline on one zoo; empty if there is none that all of them were measured on."""
+    side, rows = next(iter(found.sides())), found.rows()
+    runs: dict[str, dict[int, Run]] = {
+        label: {run.seed: run for run in found.on(side, rows[label])} for label in _shown(found)
+    }
+    common = [seed for seed in found.seeds() if runs and all(seed in measured for measured in runs.values())]
+    squares: dict[str, pd.DataFrame] = {}
+    for label, measured in runs.items() if common else ():
+        own = pictures.squares(measured[common[0]].folder, label)
+        squares = {pictures.TRUTH: own[pictures.TRUTH]} | squares | {label: own[label]}
+    return squares
+
+
+def _first_side(found: Experiment) -> dict[str, pd.DataFrame]:
+    return per_target(found, next(iter(found.sides())))
+
+
+def _shown(found: Experiment) -> list[str]:
+    """The headline and the best baseline, as far as they have run."""
+    scores = pd.Series({label: one.mean(axis=1).mean() for label, one in _first_side(found).items()}, dtype=float)
+    baselines = scores.drop([found.page["headline"], *found.page["variants"]], errors="ignore")
+    return [label for label in (found.page["headline"], *baselines.nlargest(1).index) if label in scores]

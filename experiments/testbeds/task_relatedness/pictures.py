@@ -1,84 +1,107 @@
-"""Pictures of whole experiments: functions from an experiment's runs to a figure, named by its YAML."""
+"""Pictures of distances between tasks, and those of one run, drawn from the folder of its record."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.pages import plots, sweep
-from experiments.pages.sweep import Run
+from experiments.pages.plots import plain, words
 from experiments.storage import record
 from experiments.testbeds.task_relatedness.affinity import dissimilarity, symmetric
 from experiments.testbeds.task_relatedness.tasks import FAMILIES
 
-
-def ranking(found: list[Run], records: Path) -> Figure:
-    """Every method's mean column-wise Spearman with its interval, one colour for each setting the table goes across."""
-    settings = found[0][0]["table"]
-    groups = sweep.rows(found)
-    rows = {label: (jobs, "") for label, jobs in groups.items()}
-    first = next(iter(groups.values()))
-    rows |= {label: (first, f"{prefix}/") for label, prefix in (settings.get("controls") or {}).items()}
-    estimates = {
-        title: {label: _estimate(sweep.metrics(jobs, value), prefix) for label, (jobs, prefix) in rows.items()}
-        for value, title in sweep.sides(found).items()
-    }
-    return plots.dots(estimates, label="mean column-wise Spearman with the affinity, diagonal left out")
+FAMILY_COLOURS = ("#15803d", "#1d4ed8", "#a16207", "#be123c")
+TRUTH = "truth (1 - rank of affinity)"
+SCORE = "Spearman with the affinity, diagonal left out"
+Squares = Mapping[str, pd.DataFrame]
 
 
-def matrices(found: list[Run], records: Path) -> Figure:
-    """Truth, headline and best baseline side by side, on the first zoo."""
-    return plots.matrices(_squares(found, records))
+def heat_maps(folder: Path) -> Figure:
+    """Distance and truth side by side."""
+    return coloured(squares(folder))
 
 
-def trees(found: list[Run], records: Path) -> Figure:
-    """Their similarity trees, leaves coloured by task family."""
-    return plots.trees(_squares(found, records), FAMILIES)
+def trees(folder: Path) -> Figure:
+    """Similarity trees of distance and truth, leaves coloured by task family."""
+    return grown(squares(folder))
 
 
-def targets(found: list[Run], records: Path) -> Figure:
-    """Scores target by target, mean over zoos: headline, best baseline and the controls of the truth."""
-    scores = per_target(found, next(iter(sweep.sides(found))))
-    label = "Spearman with the affinity, diagonal left out"
-    return plots.bars({name: scores[name] for name in _shown(found)}, label=label)
+def targets(folder: Path) -> Figure:
+    """The score of every target."""
+    return bars({"distance": per_target((record.finished(folder) or {})["metrics"])}, label=SCORE)
 
 
-def per_target(found: list[Run], value: str | None) -> pd.DataFrame:
-    """Mean over zoos of each row's score for every target: index target, columns rows of the table."""
-    scores = {}
-    for label, jobs in sweep.rows(found).items():
-        done = [
-            pd.Series(
-                {key.removeprefix("target/"): score for key, score in metrics.items() if key.startswith("target/")}
-            )
-            for metrics in sweep.metrics(jobs, value)
-        ]
-        if done:
-            scores[label] = pd.concat(done, axis=1).mean(axis=1)
-    return pd.DataFrame(scores)
+def squares(folder: Path, name: str = "distance") -> dict[str, pd.DataFrame]:
+    """A run's distances between all tasks, under that name, and the truth as distances."""
+    affinity = record.matrix(folder, "affinity")
+    distance = symmetric(record.distances(folder).mean(axis=1), list(affinity))
+    return {name: distance, TRUTH: dissimilarity(affinity)}
 
 
-def _estimate(metrics: list[dict[str, float]], prefix: str) -> tuple[float, float, float]:
-    keys = [f"{prefix}spearman_without{end}" for end in ("", "/low", "/high")]
-    return tuple(float(np.mean([one.get(key, np.nan) for one in metrics] or [np.nan])) for key in keys)  # pyright: ignore[reportReturnType]
+def per_target(metrics: Mapping[str, float]) -> pd.Series:
+    """The scores of single targets among the metrics of a run, by task."""
+    return pd.Series(
+        {key.removeprefix("target/"): score for key, score in metrics.items() if key.startswith("target/")}, dtype=float
+    )
 
 
-def _squares(found: list[Run], records: Path) -> dict[str, pd.DataFrame]:
-    rows = sweep.rows(found)
-    squares = {}
-    for label in _shown(found):
-        config = next(config for config, finished in rows[label] if finished)
-        folder = records / record.folder(config).name
-        affinity = pd.read_csv(folder / "affinity.csv", index_col=0)
-        squares |= {"truth (1 - rank of affinity)": dissimilarity(affinity)}
-        squares[label] = symmetric(record.distances(folder).mean(axis=1), list(affinity))
-    return squares
+def coloured(shown: Squares, *, columns: int = 3) -> Figure:
+    """Square matrices side by side, each coloured over its own off-diagonal range; dark = near."""
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(5.2 * columns, 5 * rows), layout="constrained")
+    for axes, (name, square) in zip(figure.subplots(rows, columns, squeeze=False).flat, shown.items(), strict=False):
+        values = square.to_numpy(float)
+        off = values[~np.eye(len(values), dtype=bool)]
+        axes.imshow(values, vmin=off.min(), vmax=off.max(), cmap="magma")
+        axes.set_xticks(range(len(square)), labels=words(square.columns), rotation=90, fontsize="x-small")
+        axes.set_yticks(range(len(square)), labels=words(square.index), fontsize="x-small")
+        axes.set_title(name, fontsize="medium")
+    for axes in figure.axes[len(shown) :]:
+        axes.remove()
+    return figure
 
 
-def _shown(found: list[Run]) -> list[str]:
-    """The headline and the best baseline, as far as they have run."""
-    settings = found[0][0]["table"]
-    scores = per_target(found, next(iter(sweep.sides(found)))).mean()
-    baselines = scores.drop([settings["headline"], *settings["variants"]], errors="ignore")
-    return [label for label in (settings["headline"], *baselines.nlargest(1).index) if label in scores]
+def grown(shown: Squares) -> Figure:
+    """Average-linkage trees of distance matrices, their leaves coloured by Taskonomy's families."""
+    from scipy.cluster.hierarchy import dendrogram, linkage
+    from scipy.spatial.distance import squareform
+    from scipy.stats import rankdata
+
+    known = set().union(*shown.values())
+    families = {name: tasks for name, tasks in FAMILIES.items() if known & set(tasks)}
+    colours = {task: FAMILY_COLOURS[i % 4] for i, tasks in enumerate(families.values()) for task in tasks}
+    figure = Figure(figsize=(5.4 * len(shown), 5), layout="constrained")
+    for axes, (name, square) in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown.items(), strict=True):
+        ranked = rankdata(squareform(square.to_numpy(float), checks=False))
+        labels = list(square.index)
+        drawn = dendrogram(
+            linkage(ranked, "average"),
+            labels=words(labels),
+            orientation="left",
+            ax=axes,
+            color_threshold=0,
+            above_threshold_color="grey",
+        )
+        for text, leaf in zip(axes.get_ymajorticklabels(), drawn["leaves"], strict=True):
+            text.set_color(colours.get(labels[leaf], "black"))
+        axes.set_title(name, fontsize="medium")
+        axes.set_xlabel("rank of the distance")
+    for i, family in enumerate(families):
+        figure.text(0.01, 0.99 - 0.03 * i, family, color=FAMILY_COLOURS[i % 4], va="top", fontsize="small")
+    return plain(figure)
+
+
+def bars(scores: Mapping[str, pd.Series], *, label: str) -> Figure:
+    """A group of bars for every target, one bar a method."""
+    table = pd.DataFrame(dict(scores))
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots()
+    table.rename(index=lambda task: task.replace("_", " ")).plot.bar(ax=axes, width=0.8)
+    axes.axhline(0, color="grey", linewidth=1)
+    axes.set_ylabel(label, fontsize="small")
+    axes.set_ylim(min(-0.2, table.min().min() - 0.05), 1.02)
+    axes.legend(fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    return plain(figure)

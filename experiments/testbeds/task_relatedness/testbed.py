@@ -10,7 +10,6 @@ from scipy.stats import kendalltau
 from sklearn.metrics import roc_auc_score
 
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.pages import plots
 from experiments.statistics import ranking
 from experiments.statistics.intervals import refuse_dead
 from experiments.testbeds.task_relatedness.affinity import Truth, dissimilarity, symmetric
@@ -63,16 +62,11 @@ class TaskRelatedness:
         metrics |= families(distance, "families") | families(dissimilarity(truth.affinity), "truth/families")
         for name, (predictor, judge) in references(truth).items():
             metrics |= {f"{name}/{key}": value for key, value in agreement(predictor, judge).items()}
-        metrics |= {f"learnt/{name}": model.facts().get("gain", np.nan) for name, model in self.zoo.items()}
+        gains = {name: model.facts().get("gain") for name, model in self.zoo.items()}
+        metrics |= {f"learnt/{name}": gain for name, gain in gains.items() if gain is not None}
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
-        squares = {"distance": distance, "truth (1 - rank of affinity)": dissimilarity(truth.affinity)}
-        figures = {
-            "heat_maps": plots.matrices(squares),
-            "trees": plots.trees(squares, FAMILIES),
-            "targets": plots.bars({"distance": columns}, label="Spearman with the affinity, diagonal left out"),
-        }
-        return Report(metrics, figures, {"affinity": truth.affinity})
+        return Report(metrics, {"affinity": truth.affinity})
 
 
 def agreement(distance: pd.DataFrame, affinity: pd.DataFrame) -> dict[str, float]:

@@ -1,57 +1,62 @@
-"""Sections and pictures of pages on unlearning: who is believed, the paper's order and its causes, two sources."""
+"""Sections and pictures of experiments on unlearning: who is believed, the paper's order, two sources.
+
+A seed is a zoo.
+"""
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.pages import plots, sweep
-from experiments.pages.section import section
-from experiments.pages.sweep import Run
+from experiments.pages import plots
+from experiments.pages.section import NOTHING, decimal, mean, section
+from experiments.pages.sweep import Experiment, Run
 from experiments.statistics.intervals import auc
 from experiments.storage import record
-from experiments.testbeds.unlearning import pictures as verdict_plots
+from experiments.testbeds.unlearning import pictures
 from experiments.testbeds.unlearning.testbed import CURVES
 
 REPRESENTATION = ("input-gradient", "feature", "weights")
 """Access of verifiers that look inside; all others judge behaviour."""
 
 
-def believed(found: list[Run], records: Path) -> str:
+def believed(found: Experiment) -> str:
     """Which models each verifier takes for retrained ones."""
+    table = _believed(found)
+    aside = [label for label, runs in found.rows().items() if _calibrated_on_itself(runs)]
     return section(
         "**Whom each verifier believes**: share of the models of each role, over all zoos, whose distance from the "
         "calibrating retrained models stays below these models' own 95 % prediction bound. The first columns have "
         "truly forgotten; a verifier is fooled wherever it believes one of the others that knows. A field that "
-        "vanishes is not believed.",
-        _believed(found),
+        "vanishes is not believed." + _footnote(aside),
+        table.map(decimal).rename(index={label: f"{label} †" for label in aside}),
     )
 
 
-def believed_map(found: list[Run], records: Path) -> Figure:
+def believed_map(found: Experiment) -> Figure | None:
     """The same as colours."""
-    table = _believed(found).replace("—", np.nan).astype(float)
-    return plots.heat_map(table, title="Share of models believed to be retrained", label="share believed")
+    table = _believed(found)
+    title = "Share of models believed to be retrained"
+    return plots.heat_map(table, title=title, label="share believed") if table.size else None
 
 
-def order(found: list[Run], records: Path) -> str:
+def order(found: Experiment) -> str:
     """The paper's order of distances from the reference, with what explains it."""
     rows = {}
-    for label, jobs in sweep.rows(found).items():
-        metrics = sweep.metrics(jobs)
+    for label, runs in found.rows().items():
+        metrics = found.metrics(runs)
         if not metrics:
             continue
         rows[label] = {
-            "Retrained": _mean(metrics, "distance/retrain"),
-            "Unrelated": _mean(metrics, "distance/unrelated"),
-            "Approximate": _mean(metrics, "distance/approximate"),
+            "Retrained": decimal(mean(metrics, "distance/retrain")),
+            "Unrelated": decimal(mean(metrics, "distance/unrelated")),
+            "Approximate": decimal(mean(metrics, "distance/approximate")),
             "Zoos in the paper's order": f"{sum(map(_ordered, metrics))} of {len(metrics)}",
-            "P(retrained > unrelated)": _mean(metrics, "order/retrain_beyond_unrelated"),
-            "P(unrelated > approximate)": _mean(metrics, "order/unrelated_beyond_approximate"),
-            "Encoder saw, head not": _mean(metrics, "distance/swap_saw_without"),
-            "Head saw, encoder not": _mean(metrics, "distance/swap_new_with"),
+            "P(retrained > unrelated)": decimal(mean(metrics, "order/retrain_beyond_unrelated")),
+            "P(unrelated > approximate)": decimal(mean(metrics, "order/unrelated_beyond_approximate")),
+            "Encoder saw, head not": decimal(mean(metrics, "distance/swap_saw_without")),
+            "Head saw, encoder not": decimal(mean(metrics, "distance/swap_new_with")),
         }
     return section(
         "**The paper's order**, retrained (directly unlearned) > unrelated > approximate: mean distance from the "
@@ -62,18 +67,17 @@ def order(found: list[Run], records: Path) -> str:
     )
 
 
-def held_out(found: list[Run], records: Path) -> str:
+def held_out(found: Experiment) -> str:
     """Every verifier on the first zoo, where settings were chosen, and on the others."""
-    development = found[0][0]["seed"]
-    rows = {}
-    for label, jobs in sweep.rows(found).items():
+    development, rows = found.seeds()[0], {}
+    for label, runs in found.rows().items():
         parts = {
-            "Zoo of development": [job for job in jobs if job[0]["seed"] == development],
-            "Other zoos": [job for job in jobs if job[0]["seed"] != development],
+            "Zoo of development": [run for run in runs if run.seed == development],
+            "Other zoos": [run for run in runs if run.seed != development],
         }
-        if sweep.metrics(jobs):
+        if found.metrics(runs):
             rows[label] = {
-                f"{title}, {reading}": _mean(sweep.metrics(part), f"auc/{key}/all")
+                f"{title}, {reading}": decimal(mean(found.metrics(part), f"auc/{key}/all"))
                 for key, reading in {"retrains": "near", "reference": "far"}.items()
                 for title, part in parts.items()
             }
@@ -84,120 +88,135 @@ def held_out(found: list[Run], records: Path) -> str:
     )
 
 
-def two_sources(found: list[Run], records: Path) -> str:
+def two_sources(found: Experiment) -> str:
     """The best pair of a behaviour and a representation on the first zoo, judged on the others."""
-    behaviour, representation = {}, {}
-    for label, jobs in sweep.rows(found).items():
-        inside = jobs[0][0]["method"]["access"] in REPRESENTATION
-        (representation if inside else behaviour)[label] = jobs
-    development = found[0][0]["seed"]
+    verifiers = {label: _by_seed(runs) for label, runs in found.rows().items() if not _calibrated_on_itself(runs)}
+    inside = {label for label, runs in found.rows().items() if runs[0].config["method"]["access"] in REPRESENTATION}
+    development, *others = found.seeds()
+    measured = [label for label, runs in verifiers.items() if development in runs]
     pairs = {
-        pair: score
-        for pair in product(behaviour, representation)
-        if (score := _combined(behaviour[pair[0]], representation[pair[1]], records, [development])) is not None
+        (first, second): _combined(verifiers[first], verifiers[second], [development])
+        for first, second in product(measured, measured)
+        if first not in inside and second in inside
     }
-    others = sorted({config["seed"] for config, job in found if job} - {development})
+    others = [seed for seed in others if any(seed in runs for runs in verifiers.values())]
     if not pairs or not others:
         return "**Two sources**: not run."
-    best = sorted(pairs, key=lambda pair: -pairs[pair])[:6]
     rows = {}
-    for first, second in best:
+    for first, second in sorted(pairs, key=lambda pair: -pairs[pair])[:6]:
+        one, other = verifiers[first], verifiers[second]
+        common = [seed for seed in others if seed in one and seed in other]
+        few = f" ({len(common)} zoo{'s' * (len(common) > 1)})" if 0 < len(common) < len(others) else ""
         rows[f"{first} and {second}"] = {
-            "Development zoo": f"{pairs[first, second]:.2f}",
-            "Other zoos": f"{_combined(behaviour[first], representation[second], records, others):.2f}",
-            "First alone": f"{_combined(behaviour[first], behaviour[first], records, others):.2f}",
-            "Second alone": f"{_combined(representation[second], representation[second], records, others):.2f}",
+            "Development zoo": decimal(pairs[first, second]),
+            "Other zoos": decimal(_combined(one, other, common)) + few,
+            "First alone": decimal(_combined(one, one, common)) + few,
+            "Second alone": decimal(_combined(other, other, common)) + few,
         }
+    aside = [label for label in found.rows() if label not in verifiers]
     return section(
         f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the six "
         "best on the first zoo (AUC against all that has not truly forgotten, the larger of the two distances from "
-        f"the retrained models in units of their spread), judged on the {len(others)} other zoos.",
+        f"the retrained models in units of their spread), judged on the {len(others)} other zoos."
+        + (f" Without {', '.join(aside)}, whose spread means nothing (†)." if aside else ""),
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 
 
-def curves(found: list[Run], records: Path) -> Figure:
+def curves(found: Experiment) -> Figure | None:
     """The paper's three curves over all zoos, for the table's first row; published ones beneath."""
-    first = next(iter(sweep.rows(found).values()))
-    collected: dict[str, dict[int, list[float]]] = {}
-    for _, job in first:
-        if job:
-            for key, value in job["metrics"].items():
-                if key.startswith("curve/"):
-                    _, role, epoch = key.split("/")
-                    collected.setdefault(role, {}).setdefault(int(epoch), []).append(value)
-    measured = {
-        role: {epoch: pd.Series(values) for epoch, values in sorted(collected[role].items())}
-        for role in CURVES
-        if role in collected
-    }
-    return verdict_plots.curves(measured, verdict_plots.published())
+    first = next(iter(found.rows().values()))
+    points = [
+        {"role": role, "epoch": int(epoch), "distance": value}
+        for metrics in found.metrics(first)
+        for key, value in metrics.items()
+        if key.startswith("curve/")
+        for _, role, epoch in [key.split("/")]
+    ]
+    if not points:
+        return None
+    measured = pd.DataFrame(points).sort_values("role", key=lambda roles: roles.map(CURVES.index), kind="stable")
+    return pictures.lines(measured, pictures.published())
 
 
-def verdict_map(found: list[Run], records: Path) -> Figure:
+def verdict_map(found: Experiment) -> Figure | None:
     """Forgotten-class accuracy against distance from the reference, for the table's first row, over all zoos."""
-    jobs = next(iter(sweep.rows(found).values()))
-    tables = [_suspects(config, records) for config, job in jobs if job]
-    settings = jobs[0][0]["testbed"]
-    kinds = {role: "judged" for table in tables for role in table["role"]}
-    for kind in ("forgotten", "kept", "aside"):
-        kinds |= dict.fromkeys(settings[kind], kind)
-    return verdict_plots.verdict_map(pd.concat(tables), kinds)
+    runs = next(iter(found.rows().values()))
+    tables = [record.matrix(run.folder, "suspects") for run in found.on(None, runs)]
+    if not tables:
+        return None
+    suspects = pd.concat(tables)
+    return pictures.scatter(suspects, pictures.kinds(runs[0].config["testbed"], suspects["role"]))
 
 
-def separations(found: list[Run], records: Path) -> Figure:
+def separations(found: Experiment) -> Figure:
     """AUC of every verifier and reading against all that has not truly forgotten, with the mean interval."""
     readings = {"retrains": "near to retrained models", "reference": "far from the reference"}
     groups = {
         title: {
-            label: _estimate(sweep.metrics(jobs), f"auc/{reading}/all")
-            for label, jobs in sweep.rows(found).items()
-            if sweep.metrics(jobs)
+            label: _estimate(found.metrics(runs), f"auc/{reading}/all")
+            for label, runs in found.rows().items()
+            if found.metrics(runs)
         }
         for reading, title in readings.items()
     }
     return plots.dots(groups, label="AUC, truly forgotten against everything else", chance=0.5)
 
 
-def _believed(found: list[Run]) -> pd.DataFrame:
-    settings = found[0][0]["testbed"]
-    first = next((metrics for _, jobs in sweep.rows(found).items() for metrics in sweep.metrics(jobs)), {})
-    roles = [key.removeprefix("believed/") for key in first if key.startswith("believed/")]
+def _believed(found: Experiment) -> pd.DataFrame:
+    """Share of the models of each role that a verifier believes, NaN where its own bound means nothing."""
+    settings = found.runs[0].config["testbed"]
+    keys = dict.fromkeys(key for metrics in found.metrics(found.runs) for key in metrics if key.startswith("believed/"))
+    roles = [key.removeprefix("believed/") for key in keys]
     named = [*settings["forgotten"], *settings["kept"]]
     last = [role for role in roles if role not in named and role not in settings["aside"]]
     columns = [role for role in named if role in roles] + last
-    return pd.DataFrame.from_dict(
-        {
-            label: {role.replace("_", " "): _mean(sweep.metrics(jobs), f"believed/{role}") for role in columns}
-            for label, jobs in sweep.rows(found).items()
-        },
-        orient="index",
+    rows = {
+        label: {
+            role.replace("_", " "): np.nan
+            if _calibrated_on_itself(runs)
+            else mean(found.metrics(runs), f"believed/{role}")
+            for role in columns
+        }
+        for label, runs in found.rows().items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _calibrated_on_itself(runs: list[Run]) -> bool:
+    return pictures.calibrated_on_itself(runs[0].config["method"])
+
+
+def _footnote(labels: list[str]) -> str:
+    if not labels:
+        return ""
+    return (
+        f" † {', '.join(labels)} took the calibrating models as examples of what it looks for: their spread, on which "
+        f"belief rests, says nothing of new models, so its cells are {NOTHING}."
     )
 
 
-def _combined(first: list[Run], second: list[Run], records: Path, seeds: list[int]) -> float | None:
+def _by_seed(runs: list[Run]) -> dict[int, Run]:
+    return {run.seed: run for run in runs if run.record}
+
+
+def _combined(first: dict[int, Run], second: dict[int, Run], seeds: list[int]) -> float:
     """Mean AUC over these zoos of the larger of two distances from retrained models, each in units of its spread."""
     aucs = []
     for seed in seeds:
-        parts = []
-        for jobs in (first, second):
-            for config, job in jobs:
-                if job and config["seed"] == seed:
-                    suspects = _suspects(config, records)
-                    unit = max(job["metrics"]["spread"], 1e-12)
-                    parts.append((suspects, (suspects["retrains"] / unit).fillna(np.inf)))
-                    settings = config["testbed"]
-        if len(parts) < 2:
-            return None
-        suspects, together = parts[0][0], np.fmax(parts[0][1], parts[1][1]).clip(upper=1e9)
+        settings = first[seed].config["testbed"]
+        suspects, one = _in_units_of_spread(first[seed])
+        together = np.fmax(one, _in_units_of_spread(second[seed])[1]).clip(upper=1e9)
         forgotten = suspects["role"].isin(settings["forgotten"])
         others = ~forgotten & ~suspects["role"].isin(settings["aside"])
         aucs.append(auc(together[forgotten].to_numpy(), together[others].to_numpy()).value)
-    return float(np.mean(aucs))
+    return float(np.mean(aucs)) if aucs else np.nan
 
 
-def _suspects(config: dict, records: Path) -> pd.DataFrame:
-    return pd.read_csv(records / record.folder(config).name / "suspects.csv", index_col=0)
+def _in_units_of_spread(run: Run) -> tuple[pd.DataFrame, pd.Series]:
+    suspects = record.matrix(run.folder, "suspects")
+    unit = max((run.record or {})["metrics"]["spread"], 1e-12)
+    return suspects, (suspects["retrains"] / unit).fillna(np.inf)
 
 
 def _ordered(metrics: dict[str, float]) -> bool:
@@ -205,11 +224,6 @@ def _ordered(metrics: dict[str, float]) -> bool:
     return values[0] > values[1] > values[2]
 
 
-def _mean(metrics: list[dict[str, float]], key: str) -> str:
-    values = [one[key] for one in metrics if one.get(key) is not None and np.isfinite(one[key])]
-    return f"{np.mean(values):.2f}" if values else "—"
-
-
 def _estimate(metrics: list[dict[str, float]], key: str) -> tuple[float, float, float]:
-    low, mean, high = (float(np.mean([one[name] for one in metrics])) for name in (f"{key}/low", key, f"{key}/high"))
-    return mean, low, high
+    value, low, high = (mean(metrics, f"{key}{end}") for end in ("", "/low", "/high"))
+    return value, low, high

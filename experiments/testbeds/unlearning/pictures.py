@@ -1,11 +1,15 @@
-"""Pictures of unlearning verification: who is believed, against what they know, and the curves along training."""
+"""Pictures of who is believed, of what suspects know and of curves along training, and those of one run's record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.pages.plots import plain, words
+from experiments.storage import record
 from experiments.storage.files import PUBLISHED
 
 COLOURS = {"forgotten": "#15803d", "kept": "#c2410c", "judged": "#a16207", "aside": "#6b7280"}
@@ -17,10 +21,52 @@ WORDS = {
 }
 CURVE_COLOURS = {"retrain": "#15803d", "unrelated": "#1d4ed8", "approximate": "#c2410c"}
 CURVE_WORDS = {"retrain": "directly unlearned", "unrelated": "unrelated", "approximate": "approximately unlearned"}
-Curves = Mapping[str, Mapping[int, pd.Series]]
+CALIBRATING = "retrain_calibrate"
+"""The role whose models say how near a retrained model is to others."""
 
 
-def separation(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float) -> Figure:
+def separation(folder: Path) -> Figure:
+    """Every suspect's distance from the calibrating retrained models, and the spread of these if it means anything."""
+    saved, suspects = record.finished(folder) or {}, record.matrix(folder, "suspects")
+    bound = saved["metrics"].get("spread") if not calibrated_on_itself(saved["config"]["method"]) else None
+    return strips(suspects, kinds(saved["config"]["testbed"], suspects["role"]), bound=bound)
+
+
+def verdict_map(folder: Path) -> Figure:
+    """What each suspect still gets right of the forgotten images against its distance from the reference."""
+    saved, suspects = record.finished(folder) or {}, record.matrix(folder, "suspects")
+    return scatter(suspects, kinds(saved["config"]["testbed"], suspects["role"]))
+
+
+def curves(folder: Path) -> Figure | None:
+    """Distance from the reference along training; None if no checkpoint was measured."""
+    measured = record.matrix(folder, "curves")
+    return lines(measured, published()) if measured["epoch"].nunique() > 1 else None
+
+
+def kinds(testbed: Mapping[str, Any], roles: Iterable[str]) -> dict[str, str]:
+    """Role -> forgotten, kept, aside or judged, by the testbed's configuration."""
+    named = {role: kind for kind in ("forgotten", "kept", "aside") for role in testbed.get(kind) or ()}
+    return {role: named.get(role, "judged") for role in dict.fromkeys(roles)}
+
+
+def calibrated_on_itself(method: Any) -> bool:
+    """Whether a method, by its configuration, looks at models of the calibrating role before it measures.
+
+    It has then seen the very models whose spread says what to believe: they look alike to it as no new model can.
+
+    >>> calibrated_on_itself({"queries": {"out_roles": ["retrain_calibrate"]}})
+    True
+    """
+    return CALIBRATING in _words_in(method)
+
+
+def _words_in(part: Any) -> set[str]:
+    parts = part.values() if isinstance(part, Mapping) else part if isinstance(part, list | tuple) else ()
+    return {part} if isinstance(part, str) else set().union(*map(_words_in, parts))
+
+
+def strips(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float | None) -> Figure:
     """A strip for every role: distances from the calibrating retrained models, and the spread of these."""
     order = [role for kind in COLOURS for role in kinds if kinds[role] == kind and role in set(suspects["role"])]
     figure = Figure(figsize=(8, 0.36 * len(order) + 1.4), layout="constrained")
@@ -32,17 +78,19 @@ def separation(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float
             axes.text(
                 0.99, row, "no field", transform=axes.get_yaxis_transform(), ha="right", va="center", color="grey"
             )
-    axes.axvline(bound, color="grey", linestyle="--", linewidth=1, label="95 % of new retrained models lie left of it")
+    if bound is not None:
+        label = "95 % of new retrained models lie left of it"
+        axes.axvline(bound, color="grey", linestyle="--", linewidth=1, label=label)
     for kind in dict.fromkeys(kinds[role] for role in order):
         axes.scatter([], [], color=COLOURS[kind], label=WORDS[kind])
-    axes.set_yticks(range(len(order)), labels=[role.replace("_", " ") for role in order])
+    axes.set_yticks(range(len(order)), labels=words(order))
     axes.invert_yaxis()
     axes.set_xlabel("mean distance from the calibrating retrained models")
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
-    return _plain(figure)
+    return plain(figure)
 
 
-def verdict_map(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
+def scatter(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
     """What each suspect still gets right of the forgotten images against its distance from the reference."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
@@ -72,7 +120,7 @@ def verdict_map(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
     axes.set_xlabel("accuracy on unseen images of what was to be forgotten")
     axes.set_ylabel("distance from the reference")
     axes.legend(fontsize="small")
-    return _plain(figure)
+    return plain(figure)
 
 
 def _labelled(means: pd.DataFrame) -> list[tuple[str, float, float, float]]:
@@ -85,20 +133,22 @@ def _labelled(means: pd.DataFrame) -> list[tuple[str, float, float, float]]:
     return found
 
 
-def curves(measured: Curves, reference: pd.DataFrame) -> Figure:
-    """Distance from the reference along training, mean and range over seeds; published curves thin beneath."""
+def lines(measured: pd.DataFrame, reference: pd.DataFrame) -> Figure:
+    """Distance from the reference along training, mean and range over models; published curves thin beneath.
+
+    Both tables have the columns role, epoch, distance.
+    """
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     axes = figure.subplots()
     for role, found in reference.groupby("role"):
         share = found["epoch"] / found["epoch"].max()
         axes.plot(share, found["distance"], color=CURVE_COLOURS[str(role)], linewidth=0.8, alpha=0.6, linestyle=":")
-    for role, curve in measured.items():
-        share = np.array(list(curve)) / max(curve)
-        low, mean, high = ([getattr(values, name)() for values in curve.values()] for name in ("min", "mean", "max"))
-        axes.fill_between(share, low, high, color=CURVE_COLOURS[role], alpha=0.15)
-        axes.plot(
-            share, mean, color=CURVE_COLOURS[role], marker=".", label=f"{CURVE_WORDS[role]} ({len(curve[max(curve)])})"
-        )
+    for role, found in measured.groupby("role", sort=False):
+        curve, colour = found.groupby("epoch")["distance"].agg(["min", "mean", "max", "size"]), CURVE_COLOURS[str(role)]
+        share = curve.index / curve.index.max()
+        axes.fill_between(share, curve["min"], curve["max"], color=colour, alpha=0.15)
+        label = f"{CURVE_WORDS[str(role)]} ({curve['size'].iloc[-1]})"
+        axes.plot(share, curve["mean"], color=colour, marker=".", label=label)
     if len(reference):
         axes.plot(
             [], [], color="grey", linewidth=0.8, linestyle=":", label="published (CIFAR-10, 200 epochs, digitised)"
@@ -106,7 +156,7 @@ def curves(measured: Curves, reference: pd.DataFrame) -> Figure:
     axes.set_xlabel("share of training")
     axes.set_ylabel("distance from the reference")
     axes.legend(fontsize="small")
-    return _plain(figure)
+    return plain(figure)
 
 
 def published() -> pd.DataFrame:
@@ -118,9 +168,3 @@ def published() -> pd.DataFrame:
     )
     roles = {"direct": "retrain", "unrelated": "unrelated", "approx": "approximate"}
     return figure.assign(role=figure["comparison"].map(roles))
-
-
-def _plain(figure: Figure) -> Figure:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure

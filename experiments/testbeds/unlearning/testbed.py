@@ -13,7 +13,6 @@ import pandas as pd
 
 from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
 from experiments.statistics.intervals import Estimate, auc, prediction_bound, refuse_dead, spearman, tpr_at_fpr
-from experiments.testbeds.unlearning import pictures as verdict_plots
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -108,19 +107,12 @@ class Unlearning:
         metrics |= _named("leakage_rank", spearman(suspects["retrains"], suspects["leakage"]))
         metrics |= self._order(suspects)
         curves = self._curves(mean)
-        for role, curve in curves.items():
-            metrics |= {f"curve/{role}/{epoch}": float(values.mean()) for epoch, values in curve.items()}
+        for (role, epoch), values in curves.groupby(["role", "epoch"])["distance"]:
+            metrics[f"curve/{role}/{epoch}"] = float(values.mean())
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
         metrics["dead_models"] = int(suspects["reference"].isna().sum())
-        figures = {
-            "separation": verdict_plots.separation(suspects, self._kind(), bound=bound),
-            "map": verdict_plots.verdict_map(suspects, self._kind()),
-        }
-        if any(len(curve) > 1 for curve in curves.values()):
-            figures["curves"] = verdict_plots.curves(curves, verdict_plots.published())
-        known = {name: value for name, value in metrics.items() if np.isfinite(value)}
-        return Report(known, figures, {"suspects": suspects})
+        return Report(metrics, {"suspects": suspects, "curves": curves})
 
     def _verdicts(self, mean: pd.Series) -> pd.DataFrame:
         """For every suspect: its role, distances from its reference and from the calibrating models, what it knows."""
@@ -181,9 +173,9 @@ class Unlearning:
                 metrics |= _named(f"order/{far}_beyond_{near}", auc(groups[near].to_numpy(), groups[far].to_numpy()))
         return metrics
 
-    def _curves(self, mean: pd.Series) -> dict[str, dict[int, pd.Series]]:
-        """Distance from the reference by role and epoch, one number a seed; the end counts one epoch further."""
-        found: dict[str, dict[int, pd.Series]] = {}
+    def _curves(self, mean: pd.Series) -> pd.DataFrame:
+        """Distance from the reference by role, epoch and model; the end counts one epoch further."""
+        rows = []
         for role in CURVES:
             names = [
                 name for name, model in self.zoo.items() if model.role == role and (self.curves or not model.epoch)
@@ -191,14 +183,8 @@ class Unlearning:
             last = max([self.zoo[name].epoch or 0 for name in names], default=0) + 1
             for name in names:
                 epoch = self.zoo[name].epoch or last
-                found.setdefault(role, {}).setdefault(epoch, []).append(mean["reference", name])  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
-        return {role: {epoch: pd.Series(v) for epoch, v in sorted(curve.items())} for role, curve in found.items()}
-
-    def _kind(self) -> dict[str, str]:
-        """Role -> forgotten, kept, aside or judged."""
-        kinds = {"forgotten": self.forgotten, "kept": self.kept, "aside": self.aside}
-        named = {role: kind for kind, roles in kinds.items() for role in roles}
-        return {role: named.get(role, "judged") for role in sorted(self.tested_roles)}
+                rows.append({"role": role, "epoch": epoch, "model": name, "distance": mean["reference", name]})
+        return pd.DataFrame(rows, columns=["role", "epoch", "model", "distance"])
 
     def _epochs(self, role: str) -> Mapping[str, list[int]]:
         found: dict[str, list[int]] = {name: [] for name in self._names(role)}

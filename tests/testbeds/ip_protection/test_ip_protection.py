@@ -9,6 +9,7 @@ from conftest import TOY
 from hydra.utils import instantiate
 
 from experiments.interfaces import ZooModel
+from experiments.statistics.intervals import auc
 from experiments.testbeds.ip_protection import toy
 
 
@@ -65,6 +66,26 @@ def test_every_budget_is_read_off_one_measurement(testbed):
     metrics = testbed.score(table).metrics
     assert metrics["auc_at_4/extract_l"] == 0.5
     assert metrics["auc_at_16/extract_l"] == 1
+
+
+def test_what_the_pictures_need_is_in_the_matrices(testbed):
+    table = oracle(testbed)
+    report = testbed.score(table)
+    suspects, curves = report.matrices["suspects"], report.matrices["curves"]
+    assert suspects["distance"].to_dict() == pytest.approx(table.mean(axis=1).droplevel("source").to_dict())
+    for attack, task in testbed.attacks.items():
+        near = suspects[suspects["role"] == attack]
+        far = suspects[suspects["role"] == f"unrelated_{task}"]
+        assert set(near["task"]) == set(far["task"]) == {task}
+        estimate = auc(near["distance"].to_numpy(), far["distance"].to_numpy())
+        assert report.metrics[f"auc/{attack}"] == estimate.value
+        last = curves[(curves["attack"] == attack) & (curves["references"] == table.shape[1])].iloc[0]
+        assert (last["value"], last["low"], last["high"]) == estimate
+
+
+def test_a_method_without_reference_points_has_no_curve(testbed):
+    report = testbed.score(oracle(testbed, references=1))
+    assert list(report.matrices) == ["suspects"]
 
 
 def test_roles_that_select_or_calibrate_are_never_scored(testbed):

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
 import run
 from experiments.prepare import prepare
+from experiments.storage.configuration import composed
 from experiments.testbeds.task_relatedness.taskonomy import encoder, taskonomy
 from experiments.testbeds.task_relatedness.tasks import TASKS
 from modelgif_core import Paths, extract_field
@@ -48,13 +47,13 @@ def zoo(folder):
 
 
 def test_the_zoo_has_the_17_tasks_in_the_published_order(config):
-    composed = config("testbed/zoo=taskonomy")["testbed"]["zoo"]
-    zoo = instantiate(composed, _convert_="all")
+    settings = config("testbed/zoo=taskonomy")["testbed"]["zoo"]
+    zoo = instantiate(settings, _convert_="all")
     assert tuple(zoo) == TASKS
     assert {model.role for model in zoo.values()} == {"encoder"}
-    assert len(set(composed["files"].values())) == 17
-    assert all(len(name.split("-")[1]) == 64 + len(".pth") for name in composed["files"].values())
-    assert not any(model.ready() for model in zoo.values()) or Path(composed["root"]).is_dir()
+    assert len(set(settings["files"].values())) == 17
+    assert all(len(name.split("-")[1]) == 64 + len(".pth") for name in settings["files"].values())
+    assert not any(model.ready() for model in zoo.values()) or Path(settings["root"]).is_dir()
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -272,8 +271,7 @@ def test_the_papers_comparison_starts_and_scores_two_images_on_fabricated_encode
         *(["method.represent.steps=2"] if method == "modelgif/grey" else []),
     ]
     monkeypatch.chdir(tmp_path)
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        run.main(compose("config", trial))
+    run.main(composed(*trial))
     (report,) = tmp_path.glob("results/runs/*/report.json")
     metrics = json.loads(report.read_text())["metrics"]
     assert -1 <= metrics["spearman_without"] <= 1

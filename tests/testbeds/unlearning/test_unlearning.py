@@ -112,7 +112,11 @@ def test_curves_follow_checkpoints_and_their_gaps_are_named(testbed):
             name = f"retrain-{number}@{epoch}"
             zoo[name] = replace(zoo[f"retrain-{number}"], name=name, epoch=epoch)
     whole = replace(testbed, zoo=zoo)
-    metrics = whole.score(oracle(whole)).metrics
+    report = whole.score(oracle(whole))
+    metrics, curves = report.metrics, report.matrices["curves"]
+    assert len(curves[curves["role"] == "retrain"]) == 3 * 3  # three models, two checkpoints and the end
+    for (role, epoch), found in curves.groupby(["role", "epoch"]):
+        assert metrics[f"curve/{role}/{epoch}"] == pytest.approx(found["distance"].mean())
     assert [f"curve/retrain/{epoch}" in metrics for epoch in (1, 2, 3, 4)] == [True, True, True, False]
     assert "retrain-0@1" not in {name for pair in replace(whole, curves=False).pairs() for name in pair}
     del zoo["retrain-1@2"]

@@ -1,0 +1,37 @@
+"""The configuration that `run.py` would compose, for programs that start no run: pages, benchmarks, tests."""
+
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.storage.files import ROOT
+
+
+def composed(*overrides: str, hydra: bool = False) -> DictConfig:
+    """What `python run.py` makes of these overrides, not resolved yet; with Hydra's own settings if asked for.
+
+    Raises:
+        hydra.errors.ConfigCompositionException: if an override names no option.
+    """
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=hydra)
+
+
+def resolved(*overrides: str) -> dict[str, Any]:
+    """The same as plain values.
+
+    >>> resolved("seed=3")["seed"]
+    3
+    """
+    return plain(composed(*overrides))
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values, every interpolation resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+def names(group: str) -> list[str]:
+    """Names of the choices that a group of configurations offers; those in folders below it are not among them."""
+    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))

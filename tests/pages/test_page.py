@@ -1,0 +1,104 @@
+"""A page is made whatever has run, and says no more than its records do."""
+
+import os
+
+import pytest
+from conftest import ROOT, options
+
+from experiments.pages import page, sweep
+from experiments.testbeds.task_relatedness import page as tasks
+from experiments.testbeds.unlearning import page as unlearning
+from experiments.testbeds.unlearning.pictures import calibrated_on_itself
+
+RECORDED = ROOT / "results" / "recorded"
+SOME = {
+    "nothing": lambda run, turn: False,
+    "the first run": lambda run, turn: turn == 0,
+    "the last run": lambda run, turn: turn < 0,
+    "every third run": lambda run, turn: turn % 3 == 1,
+    "no zoo of development": lambda run, turn: run.seed != 0,
+}
+"""What of a sweep has run, by a run and its place, from the end if it is the last one."""
+
+
+@pytest.fixture
+def some(tmp_path):
+    """An experiment of which some recorded runs are done, and their folder."""
+
+    def chosen(name, keep):
+        records = tmp_path / "records"
+        records.mkdir()
+        runs = sweep.experiment(name, RECORDED).runs
+        for turn, run in enumerate(runs):
+            if run.record and keep(run, turn if run is not runs[-1] else -1):
+                os.symlink(run.folder, records / run.folder.name)
+        return sweep.experiment(name, records), records
+
+    return chosen
+
+
+@pytest.mark.parametrize("keep", SOME)
+@pytest.mark.parametrize("name", ["ip_protection", "task_relatedness", "unlearning", "unlearning_curves"])
+def test_a_page_is_made_whatever_has_run(name, keep, some, tmp_path):
+    found, records = some(name, SOME[keep])
+    text = page.render(name, records, tmp_path)
+    assert f"{len(found.done)} of {len(found.runs)} runs" in text
+    assert "nan" not in text
+    assert found.done or not list(tmp_path.glob("figures/*.png"))
+
+
+@pytest.mark.parametrize("name", options("page"))
+def test_a_page_says_whether_its_seeds_are_zoos(name, tmp_path):
+    text = page.markdown(sweep.experiment(name, tmp_path), tmp_path)
+    assert ("for the same models" in text) == (name.startswith("ip_"))
+    several = {"task_relatedness", "unlearning", "unlearning_curves", "unlearning_probes"}
+    assert ("seeds are zoos" in text) == (name in several)
+
+
+def test_methods_are_paired_over_the_zoos_that_both_were_measured_on(some):
+    def keep(run, turn):
+        label = run.config["method"]["label"]
+        return label == "ModelGiF" or (label == "RSA" and run.seed == 1)
+
+    found, _ = some("task_relatedness", keep)
+    row = next(line for line in tasks.paired(found).splitlines() if line.startswith("| RSA"))
+    ours, theirs = (tasks.per_target(found, "own")[label][1] for label in ("ModelGiF", "RSA"))
+    assert f"{(ours - theirs).mean():+.2f} [" in row
+    assert row.split("|")[-2].strip() == "1"
+
+
+def test_a_method_without_a_common_zoo_is_named_and_not_compared(some):
+    def keep(run, turn):
+        return run.seed == {"ModelGiF": 0, "RSA": 1}.get(run.config["method"]["label"])
+
+    found, _ = some("task_relatedness", keep)
+    row = next(line for line in tasks.paired(found).splitlines() if line.startswith("| RSA"))
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == ["—", "—", "—", "0"]
+
+
+@pytest.mark.parametrize("method", options("method"))
+def test_only_likelihood_ratios_look_at_what_calibrates_belief(method, config):
+    composed = config("testbed=unlearning", f"method={method}")
+    assert calibrated_on_itself(composed["method"]) == (method in ("lira", "ulira"))
+
+
+def test_whoever_saw_the_calibrating_models_is_neither_believed_nor_paired(some):
+    found, _ = some("unlearning", lambda run, turn: True)
+    lines = unlearning.believed(found).splitlines()
+    (row,) = [line for line in lines if line.startswith("| LiRA")]
+    assert row.split("|")[1].strip() == "LiRA, few shadows †"
+    assert {cell.strip() for cell in row.split("|")[2:-1]} == {"—"}
+    assert "† LiRA, few shadows took the calibrating models" in lines[0]
+    others = [line for line in lines[4:] if line not in (row, "")]
+    assert all("—" not in line for line in others)
+    assert "LiRA" not in unlearning.two_sources(found).split("\n\n")[1]
+
+
+def test_two_sources_are_judged_on_the_zoos_that_both_were_measured_on(some):
+    def keep(run, turn):
+        label = run.config["method"]["label"]
+        return label == "Logit cosine" or (label == "ModelGiF, log-odds" and run.seed in (0, 2))
+
+    found, _ = some("unlearning", keep)
+    row = unlearning.two_sources(found).splitlines()[-1]
+    assert row.count("(1 zoo)") == 3

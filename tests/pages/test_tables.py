@@ -1,0 +1,61 @@
+"""Cells are means of what was measured, intervals and p-values what may be said of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from experiments.pages import sweep, tables
+from experiments.pages.section import probability
+
+SEEDS = [{"auc/x": 0.5, "auc/x/low": 0.3, "auc/x/high": 0.6}, {"auc/x": 0.7, "auc/x/low": 0.5, "auc/x/high": 0.8}]
+
+
+def with_records(found, metrics):
+    """The same experiment, its runs done with these metrics, or not where they are None."""
+    records = [one and {"metrics": one} for one in metrics]
+    return replace(found, runs=[run._replace(record=one) for run, one in zip(found.runs, records, strict=True)])
+
+
+def test_a_combination_that_has_not_run_is_a_dash(tmp_path):
+    shown = tables.table(sweep.experiment("ip_protection", tmp_path))
+    assert set(shown["Extract-L"]) == {"—"}
+    assert set(shown["Runs"]) == {"0 of 3"}
+
+
+def test_a_cell_is_the_mean_over_seeds_with_the_mean_interval():
+    assert tables.cell(SEEDS, "auc/x") == "0.60 [0.40, 0.70]"
+    assert tables.cell([], "auc/x") == "—"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_cell_has_no_interval_where_a_seed_lacks_one(order):
+    assert tables.cell([SEEDS[0], {"auc/x": 0.7}][::order], "auc/x") == "0.60"
+
+
+@pytest.mark.parametrize("undefined", [{}, {"auc/x": None}, {"auc/x": np.nan}])
+def test_a_cell_passes_over_a_seed_whose_metric_is_undefined(undefined):
+    assert tables.cell([SEEDS[0], undefined], "auc/x") == "0.50 [0.30, 0.60]"
+    assert tables.cell([undefined], "auc/x") == "—"
+
+
+def test_p_values_of_zoos_come_to_the_largest_and_are_never_zero():
+    assert tables.largest([{"mantel_p": 0.0005}, {"mantel_p": 0.02}], "mantel_p") == "0.020"
+    assert tables.largest([{"mantel_p": 0.0005}, {}], "mantel_p") == "< 0.001"
+    assert tables.largest([{}], "mantel_p") == "—"
+    assert probability(0.00004, digits=4) == "< 0.0001"
+
+
+def test_a_page_says_which_of_its_columns_are_p_values(tmp_path):
+    found = sweep.experiment("task_relatedness", tmp_path)
+    metrics = [{"mantel_p": 0.0005 if run.seed else 0.3, "spearman_without": 0.5} for run in found.runs]
+    shown = tables.table(with_records(found, metrics)).iloc[0]
+    assert shown["Mantel p, own"] == "0.300"
+    assert shown["Spearman, own initial weights"] == "0.50"
+
+
+def test_seeds_of_one_zoo_are_told_from_seeds_that_are_zoos(tmp_path):
+    shares = {name: sweep.experiment(name, tmp_path).shares_models() for name in ("ip_protection", "ip_budget")}
+    assert set(shares.values()) == {True}
+    zoos = [sweep.experiment(name, tmp_path) for name in ("task_relatedness", "unlearning", "unlearning_curves")]
+    assert not any(found.shares_models() for found in zoos)
