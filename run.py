@@ -28,7 +28,12 @@ def main(cfg: DictConfig) -> None:
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     folder = record.folder(config)
     with lock(folder):
-        if record.finished(folder) and not cfg.rerun:
+        finished = record.finished(folder)
+        if finished and not cfg.rerun:
+            if record.places(finished["config"]["testbed"]) != record.places(config["testbed"]):
+                from experiments.job import refuse_other_images
+
+                refuse_other_images(config, finished, folder)
             print(f"{record.title(config)}: finished before, see {folder} (rerun=true measures again)")
             return
         from experiments.job import run  # only here, so that a finished run answers at once

@@ -13,7 +13,7 @@ from experiments.measure import measure
 from experiments.pages.draw import draw
 from experiments.prepare import prepare
 from experiments.progress import bar
-from experiments.storage import record
+from experiments.storage import identity, record
 
 
 def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -29,14 +29,30 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         distances, cost = measure(testbed, method, device, chunk=config["chunk"], progress=tell)
     report = testbed.score(distances)
     report.metrics.update(cost)
-    saved = record.save(folder, config, described(distances, testbed), report, perf_counter() - began)
+    table, seconds = described(distances, testbed), perf_counter() - began
+    saved = record.save(folder, config, table, report, seconds, images=fingerprint(testbed))
     draw(folder, config["pictures"])
     print(f"{record.title(config)}: {folder}/report.json")
     if config["wandb"]["mode"] != "disabled":
         from experiments.storage.tracking import track  # only here, because wandb takes seconds to import
 
-        track(config, folder, saved, described(distances, testbed))
+        track(config, folder, saved, table)
     return saved
+
+
+def fingerprint(testbed: Testbed) -> str:
+    """Names the very images that reference points are drawn from."""
+    return identity.digest(identity.described(testbed.samples))
+
+
+def refuse_other_images(config: dict[str, Any], finished: dict[str, Any], folder: Path) -> None:
+    """Refuse a finished run that was measured on other images than lie where this configuration says."""
+    if fingerprint(instantiate(config["testbed"], _convert_="all")) != finished["images"]:
+        there = ", ".join(str(place) for place in record.places(finished["config"]["testbed"]).values())
+        raise ValueError(
+            f"{folder}/report.json was measured on other images ({there}); take another folder for results, or "
+            "rerun=true to measure again and lose that record"
+        )
 
 
 def available(name: str) -> torch.device:

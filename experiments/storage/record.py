@@ -21,6 +21,13 @@ def folder(config: dict[str, Any]) -> Path:
     return Path(config["results"]) / "runs" / identity.digest(identity.run(config))
 
 
+def places(config: Any) -> dict[str, Any]:
+    """Where a configuration says that its data lie; no part of its name, since the same data may lie anywhere."""
+    parts = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    found = {f"{key}.{name}": place for key, part in parts for name, place in places(part).items()}
+    return found | {key: part for key, part in parts if key in ("root", "folder")}
+
+
 def title(config: dict[str, Any]) -> str:
     """A run's name on the terminal."""
     return f"{config['name']}: {config['method']['label']}, seed {config['seed']}"
@@ -69,10 +76,13 @@ def save(
     table: "pd.DataFrame",
     report: "Report",
     seconds: float,
+    *,
+    images: str,
 ) -> dict[str, Any]:
     """Write distances, matrices and, last, the report; returns the report.
 
-    A metric that is not finite is left out: JSON knows no NaN, and readers take a missing one for undefined.
+    `images` is the fingerprint of the pool that reference points were drawn from. A metric that is not finite is left
+    out: JSON knows no NaN, and readers take a missing one for undefined.
     """
     import torch  # only here, so that asking for a finished run takes no time
 
@@ -83,6 +93,7 @@ def save(
         "metrics": {name: value for name, value in report.metrics.items() if isfinite(value)},
         "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
         "identity": identity.run(config),
+        "images": images,
         "commit": commit(),
         "device": _device(config["device"]),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},

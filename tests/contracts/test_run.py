@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_a_second_call_does_nothing_and_says_so_and_rerun_gives_the_same_numbers
     run.main(config)
     (report,) = tmp_path.glob("results/runs/*/report.json")
     saved = json.loads(report.read_text())
-    assert {"metrics", "config", "identity", "commit", "device", "seconds", "versions"} == set(saved)
+    assert {"metrics", "config", "identity", "images", "commit", "device", "seconds", "versions"} == set(saved)
     assert {"distances.csv", "groups.png", "roc.png", "budget.png"} <= {file.name for file in report.parent.iterdir()}
     stamp, table = report.stat().st_mtime_ns, (report.parent / "distances.csv").read_bytes()
     run.main(config)
@@ -114,6 +115,27 @@ def test_a_second_call_does_nothing_and_says_so_and_rerun_gives_the_same_numbers
     run.main(again)
     assert report.stat().st_mtime_ns != stamp
     assert (report.parent / "distances.csv").read_bytes() == table
+
+
+def kept_in(folder):
+    return toy.toy(size=160, seed=int(Path(folder, "seed").read_text()))
+
+
+def test_a_finished_run_is_not_passed_off_as_one_on_other_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def on(folder, seed):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "seed").write_text(seed)
+        wanted = ["testbed/zoo=toy", "~testbed/samples", "testbed.budget=8", "wandb=disabled"]
+        return composed(*wanted, f"+testbed.samples={{_target_: test_run.kept_in, folder: {folder}}}")
+
+    run.main(on("here", "1"))
+    run.main(on("copied", "1"))
+    assert "finished before" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as refusal:
+        run.main(on("others", "2"))
+    assert "was measured on other images (here)" in refusal.value.code
 
 
 def test_the_smoke_experiment_runs_both_its_methods_and_writes_wandb_offline(command, tmp_path):

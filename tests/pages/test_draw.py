@@ -32,7 +32,7 @@ def recorded(config, tmp_path):
         index = pd.MultiIndex.from_tuples(testbed.pairs(), names=["source", "target"])
         distances = pd.DataFrame(np.random.default_rng(0).random((len(index), 4)), index=index)
         folder = tmp_path / "run"
-        record.save(folder, composed, described(distances, testbed), testbed.score(distances), 1.0)
+        record.save(folder, composed, described(distances, testbed), testbed.score(distances), 1.0, images="")
         return folder, composed
 
     return made

@@ -23,7 +23,7 @@ def test_a_report_is_strict_json_without_what_is_not_finite(config, tmp_path):
         {"auc/x": 0.5, "leakage_rank": np.nan, "worst": np.inf}, {"affinity": pd.DataFrame({"a": [np.nan]})}
     )
     table = pd.DataFrame({0: [0.25]}, index=pd.MultiIndex.from_tuples([("a", "b")], names=["source", "target"]))
-    saved = record.save(tmp_path, config(*TOY), table, report, 1.0)
+    saved = record.save(tmp_path, config(*TOY), table, report, 1.0, images="")
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
