@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from experiments.measure import return_freed_memory
+from experiments.memory import return_freed_memory
 from experiments.storage.files import write
 from experiments.storage.record import commit
 

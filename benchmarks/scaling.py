@@ -21,17 +21,19 @@ import torch
 from torch import nn
 
 from benchmarks.report import memory_growth, memory_held, save, timed
-from experiments.interfaces import Method, Pair, Report, Samples, Testbed, Zoo, ZooModel
-from experiments.measure import measure, return_freed_memory, reuse_freed_memory
+from experiments.interfaces import Method, Offered, Pair, Report, Samples, Zoo, ZooModel
+from experiments.measure import measure
+from experiments.memory import return_freed_memory, reuse_freed_memory
 from experiments.queries.paths import paths
 from experiments.queries.samples import random_samples
 from experiments.queries.starts import mean_colour
-from modelgif_core import Paths, cosine, embed, extract_field, sketch_distances
+from modelgif_core import cosine, embed, extract_field, pairwise_cosine, sketch_distances
 from modelgif_core.readout import Readout, predicted_class
 from modelgif_core.view import View, flat
 
 FACTORS, QUICK_FACTORS = (1, 2, 4, 8), (1, 8)
 CHUNK = 8
+QUERIES = partial(paths, choose=partial(random_samples, seed=0), start=mean_colour)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class AllPairs:
     readout: Readout = predicted_class
     view: View = flat
     tested_roles: frozenset[str] = frozenset()
+    offers: frozenset[str] = frozenset()
 
     def pairs(self) -> list[Pair]:
         """Each pair once."""
@@ -91,16 +94,17 @@ def testbed(size: Size) -> AllPairs:
 def all_pairs(place: AllPairs, steps: int) -> None:
     """Distances of all pairs, through the one loop that every experiment runs."""
     extract = partial(extract_field, steps=steps)
-    measure(place, Method(_paths, extract, cosine, "input-gradient"), torch.device("cpu"), chunk=CHUNK)
+    method = Method(QUERIES, extract, cosine, "input-gradient", steps=steps, pairwise=pairwise_cosine)
+    measure(place, method, torch.device("cpu"), chunk=CHUNK)
 
 
 def embeddings(place: AllPairs, steps: int) -> None:
     """A vector for each model, as `experiments.embed` makes them, then distances of all pairs of vectors."""
-    paths = _paths(place)
+    shown = QUERIES(Offered(place.samples, place.budget))
     reuse_freed_memory()
     found = []
     for model in place.zoo.values():
-        found.append(embed(model.load(), paths, steps=steps, chunk=CHUNK))
+        found.append(embed(model.load(), shown, steps=steps, chunk=CHUNK))
         return_freed_memory()
     sketch_distances(found)
 
@@ -195,10 +199,6 @@ def main(arguments: list[str]) -> int:
     settings = {"1x": asdict(base), "factors": factors, "chunk": CHUNK, "repeats": repeats, "quick": quick}
     print(save("scaling", "How cost grows", explanation, tables, settings, arguments))
     return 0
-
-
-def _paths(place: Testbed) -> Paths:
-    return paths(place, choose=partial(random_samples, seed=0), start=mean_colour)
 
 
 def _square(number: int) -> bool:

@@ -5,7 +5,6 @@ python -m experiments.embed -m 'shard=range(20)' shards=20 hydra/launcher=submit
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,18 +13,19 @@ import pandas as pd
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from experiments.interfaces import Method, Testbed
+from experiments.interfaces import Method, Testbed, ZooModel
 from experiments.job import available
-from experiments.measure import return_freed_memory, reuse_freed_memory
-from experiments.methods.fields.sketch import embedded
+from experiments.memory import return_freed_memory, reuse_freed_memory
+from experiments.offers import offered, refuse_unmet
 from experiments.prepare import part, prepare
 from experiments.progress import bar
 from experiments.refusal import one_line
 from experiments.storage import record
 from experiments.storage.embeddings import load_embedding, save_embedding
 from experiments.storage.files import lock, write
-from modelgif_core import embed, sketch_distances
+from modelgif_core import Embedding, Paths, sketch_distances
 
 
 def embed_zoo(
@@ -36,22 +36,29 @@ def embed_zoo(
     Raises:
         ValueError: if the method has no embeddings, or there is no such part.
     """
-    if not isinstance(method.represent, partial) or method.represent.func is not embedded:
-        raise ValueError(f"{method.label} has no embeddings of fixed size; choose method=modelgif/sketch")
     reuse_freed_memory()
-    paths = method.queries(testbed)
+    paths = method.queries(offered(method, testbed))
     mine = part(testbed.zoo, shard, shards)
+    # Whether a method has embeddings, one path tells.
+    for model in list(mine.values())[:1]:
+        if not isinstance(paths, Paths) or not isinstance(method.represent(model.load(), paths[:1]), Embedding):
+            raise ValueError(f"{method.label} has no embeddings of fixed size; choose method=modelgif/sketch")
     made = 0
     with bar(f"{method.label}, part {shard + 1} of {shards}") as tell:
         for done, (name, model) in enumerate(mine.items(), start=1):
             file = folder / f"{name}.safetensors"
             with lock(file):
                 if not file.exists():
-                    save_embedding(file, embed(model.load().to(device), paths, **method.represent.keywords))
+                    save_embedding(file, method.represent(_ready(method, model, paths, device), paths))
                     made += 1
             return_freed_memory()
             tell(done, len(mine))
     return made
+
+
+def _ready(method: Method, model: ZooModel, paths: Paths, device: torch.device) -> nn.Module:
+    loaded = model.load().to(device).eval()
+    return loaded if method.prepare is None else method.prepare(loaded, paths.ends[:1].to(device))
 
 
 def distances(folder: Path, names: list[str]) -> pd.DataFrame:
@@ -74,6 +81,7 @@ def main(cfg: DictConfig) -> None:
     device = available(config["device"])
     testbed: Testbed = instantiate(config["testbed"], _convert_="all")
     method: Method = instantiate(config["method"], _convert_="all")
+    refuse_unmet(method, testbed)
     prepare(part(testbed.zoo, config["shard"], config["shards"]), workers=config["workers"])
     folder = Path(config["results"]) / "embeddings" / record.folder(config).name
     made = embed_zoo(testbed, method, folder, device, shard=config["shard"], shards=config["shards"])

@@ -1,6 +1,6 @@
 """The types that the suite is made of. A method is three plain functions, a testbed a question about distances."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -140,8 +140,13 @@ class Testbed(Protocol):
         """Roles whose models are scored; a method must not look at them when it chooses its queries."""
         ...
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """Which of the NEEDS that a method may have are met here; `pools` stands for an attribute of that name."""
+        ...
+
     def pairs(self) -> list[Pair]:
-        """The pairs to measure, source first."""
+        """The pairs to measure, source first; the first of all is the source that queries may be chosen with."""
         ...
 
     def score(self, distances: pd.DataFrame) -> Report:
@@ -149,32 +154,69 @@ class Testbed(Protocol):
         ...
 
 
-class Stop(Protocol):
-    """Ends a measurement early, from what it has seen."""
+NEEDS = {
+    "classifiers": "reads labels or logits, which come from classifiers; for encoders take a method that compares "
+    "features or fields, such as rsa or modelgif",
+    "equal_classes": "compares outputs class by class, which asks for one set of classes; take sac_m, or a method that "
+    "compares features or fields",
+    "heads": "reads what a last linear layer reads, which encoders of images have not; take cka, which compares "
+    "outputs, or testbed=ip_protection or unlearning",
+    "labels": "needs labelled samples; take labelled ones, such as testbed/samples=digits",
+    "pools": "needs pools of images to forget and to retain; take testbed=unlearning",
+    "source": "chooses its queries with the source model, which is itself scored here; take testbed=ip_protection or "
+    "unlearning, another choice of queries, or leak=true, which a replication may",
+}
+"""What a method may be unable to do without -> what it says of a testbed that does not offer it."""
 
-    @property
-    def every(self) -> int:
-        """How many reference points lie between two looks."""
-        ...
 
-    def __call__(self, distances: pd.DataFrame) -> bool:
-        """Whether distances so far are enough: index (source, target), one column per reference point."""
-        ...
+@dataclass(frozen=True)
+class Offered:
+    """What a method sees of a testbed when it chooses its queries: what it declared, and no model that is scored."""
+
+    samples: Samples
+    """The pool to draw from."""
+    budget: int
+    """How many samples it may show to a model."""
+    source: ZooModel | None = None
+    """The source model, if the method needs it."""
+    models: Mapping[str, Sequence[ZooModel]] = field(default_factory=dict)
+    """The method's `roles`, and for each what the models with such a role are."""
+    pools: Pools | None = None
+    """Images to forget and to retain, if the method needs them."""
 
 
 @dataclass(frozen=True)
 class Method:
     """Queries, representation and distance; ModelGiF is one, a baseline is any other."""
 
-    queries: Callable[[Testbed], Any]
+    queries: Callable[[Offered], Any]
     """What to show to the models: Paths, Samples or whatever `represent` takes."""
-    represent: Callable[[nn.Module, Any], Tensor]
-    """A model in eval mode and the queries -> what is compared, on the CPU."""
-    distance: Callable[[Tensor, Tensor], Tensor]
+    represent: Callable[[nn.Module, Any], Any]
+    """A model in eval mode and the queries -> what is compared; tensors may stay on the model's device."""
+    distance: Callable[[Any, Any], Any]
     """Two representations -> distances, small = related: one per reference point, or a single number."""
     access: str
     """What it needs of a suspect: label < probability < logit < input-gradient < feature < weights."""
     label: str = ""
     """Name for tables and figures."""
-    stop: Stop | None = None
-    """When to show no more reference points; None shows the whole budget."""
+    needs: Sequence[str] = ()
+    """Which of NEEDS it cannot do without."""
+    roles: Mapping[str, Sequence[str]] | None = None
+    """What for -> roles of the models that `queries` opens for it."""
+    leak: bool = False
+    """Permit `queries` to open models that the testbed scores: a number obtained so says nothing about new models."""
+    steps: int | None = None
+    """How many gradients of each path a representation holds, which may then be made of a few paths at a time; None
+    shows all queries at once."""
+    prepare: Callable[[nn.Module, Tensor], nn.Module] | None = None
+    """A model and an example input -> the same function, made ready once for all queries."""
+    pairwise: Callable[[Iterable[Any], int], Tensor] | None = None
+    """All models' representations, one at a time, and their number -> what `distance` says of all pairs (models,
+    models, paths), where that is faster."""
+
+    def __post_init__(self) -> None:
+        for need in self.needs:
+            if need not in NEEDS:
+                raise ValueError(f"{self.label}: there is no need {need!r}; the needs are {', '.join(NEEDS)}")
+        if self.leak and not self.roles and "source" not in self.needs:
+            raise ValueError(f"{self.label}: leak=true permits nothing to a method that opens no models")

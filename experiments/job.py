@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 
 from experiments.interfaces import Method, Testbed
 from experiments.measure import measure
+from experiments.offers import refuse_unmet
 from experiments.pages.draw import draw
 from experiments.prepare import prepare
 from experiments.progress import bar
@@ -23,10 +24,12 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     device = available(config["device"])
     testbed: Testbed = instantiate(config["testbed"], _convert_="all")
     method: Method = instantiate(config["method"], _convert_="all")
+    refuse_unmet(method, testbed)
     prepare(testbed.zoo, workers=config["workers"])
     began = perf_counter()
     with bar(record.title(config)) as tell:
-        distances, cost = measure(testbed, method, device, chunk=config["chunk"], progress=tell)
+        sizes = {"chunk": config["chunk"], "memory_gb": config["memory_gb"]}
+        distances, cost = measure(testbed, method, device, **sizes, progress=tell)
     report = testbed.score(distances)
     report.metrics.update(cost)
     table, seconds = described(distances, testbed), perf_counter() - began

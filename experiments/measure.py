@@ -1,14 +1,10 @@
 """The one loop: a testbed's models, shown a method's queries, become a table of distances."""
 
-import ctypes
-import sys
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from math import gcd
-from resource import RUSAGE_SELF, getrusage
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -16,29 +12,58 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from experiments.interfaces import Method, Pair, Testbed, Zoo
-from modelgif_core import Paths, cosine, pairwise_cosine
-from modelgif_core.paths import USUAL_STEPS, held_at_once
+from experiments.interfaces import Method, Pair, Testbed, ZooModel
+from experiments.memory import return_freed_memory, reuse_freed_memory, rise
+from experiments.offers import offered, refuse_unmet
+from modelgif_core import Paths
+from modelgif_core.paths import held_at_once
 
-Represent = Callable[[str], Tensor]
-Tell = Callable[[float], None]
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names for what `mallopt` sets
-HELD_AT_ONCE = 8
-"""Models that are shown whole chunks when all pairs are compared; of more, fewer paths are held, and as much memory."""
+Progress = Callable[[float, float], None]
+Columns = dict[Pair, array]
+"""Distances so far; arrays, because a small tensor for each chunk would outweigh its numbers."""
+NUMBER = 4
+"""Bytes of one number of a field."""
 
 
 @dataclass
 class Cost:
-    """Samples that went through models: forward only, or forward and backward to the input."""
+    """Samples that went through models: forward only, and back to the input, or to the weights."""
 
     forward: int = 0
     gradient: int = 0
+    weight_gradient: int = 0
 
-    def count(self, inputs: Tensor) -> None:
-        """Whatever asks for an input gradient is counted as one."""
-        wanted = torch.is_grad_enabled() and inputs.requires_grad
-        self.gradient += len(inputs) * wanted
-        self.forward += len(inputs) * (not wanted)
+    def count(self, model: nn.Module, inputs: Tensor) -> None:
+        """Whatever asks for an input gradient is counted as one; weights have theirs where they alone may move."""
+        if not torch.is_grad_enabled():
+            self.forward += len(inputs)
+        elif inputs.requires_grad:
+            self.gradient += len(inputs)
+        elif any(parameter.requires_grad for parameter in model.parameters()):
+            self.weight_gradient += len(inputs)
+        else:
+            self.forward += len(inputs)
+
+
+@dataclass
+class Kept:
+    """Models made by name, and kept where they are needed again, as far as there is room for them."""
+
+    make: Callable[[str], nn.Module]
+    room: float
+    """Bytes."""
+
+    def __post_init__(self) -> None:
+        self._models: dict[str, nn.Module] = {}
+
+    def __call__(self, name: str, *, again: bool = True) -> nn.Module:
+        """The model, kept from before or made now."""
+        model = self._models.pop(name, None)
+        model = self.make(name) if model is None else model
+        # The first ones stay: of models that come in turns, the longest unused is the next one needed.
+        if again and sum(map(_bytes, [model, *self._models.values()])) <= self.room:
+            self._models[name] = model
+        return model
 
 
 def measure(
@@ -47,158 +72,150 @@ def measure(
     device: torch.device,
     *,
     chunk: int = 64,
-    progress: Callable[[float, float], None] = lambda done, total: None,
+    memory_gb: float = 4,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Distances with index (source, target) and a column per reference point, and what they cost.
 
-    Paths stream in chunks, so that memory holds the fields of `chunk` paths of 50 steps (of more, if they have fewer),
-    whatever the number of reference points: of two models if one source is compared, of every model if many are. If
-    all pairs are, cosine distances are matrix products, and many models are shown fewer paths at a time. NaN marks a
-    dead reference.
+    Paths stream in chunks of `chunk` paths of 50 gradients (of more, if a method takes fewer). Where few sources meet
+    many models, models stream: the sources' representations of as many chunks as fit into `memory_gb` are held, and
+    every other model is opened once for all of these. Where all meet all, chunks stream, each as large as lets
+    everybody's representation fit, and models stay open as far as they fit. NaN marks a dead reference.
 
     Raises:
-        ValueError: if the samples do not fit, or a distance is infinite.
+        ValueError: if the method and the testbed, or the samples and the models, do not fit, or a distance is infinite.
     """
-    _refuse_misfit(testbed, device)
+    refuse_unmet(method, testbed)
     reuse_freed_memory()
-    began = perf_counter()
-    selecting, measuring = Cost(), Cost()
-    queries = method.queries(_counted(testbed, selecting, device))
-    selected = perf_counter()
+    risen, began, cost = rise(device), perf_counter(), Cost()
     pairs = testbed.pairs()
-    names = list(dict.fromkeys(name for pair in pairs for name in pair))
-    zoo = _counted(testbed, measuring, device).zoo
-    chunk, compare = _as_large_as(chunk, method), _one_by_one
-    if _products_will_do(method, queries, pairs):
-        compare, chunk = _by_products, max(1, min(chunk, HELD_AT_ONCE * chunk // len(names)))
-    if method.stop:
-        chunk = gcd(chunk, method.stop.every)  # looks fall on the same reference points, whatever the chunk
-    chunks = list(_chunks(queries, chunk))
-    columns = {pair: array("d") for pair in pairs}  # a small tensor for each chunk would outweigh its numbers
-    for position, part in enumerate(chunks):
-
-        def tell(done: float, position: int = position) -> None:
-            progress((position + done) * len(pairs), len(chunks) * len(pairs))
-
-        represent = partial(_represent, method, zoo, part)
-        for pair, found in compare(represent, method.distance, pairs, tell):
-            columns[pair].extend(torch.as_tensor(found).detach().reshape(-1).double().tolist())
-        return_freed_memory()
-        if method.stop and (position + 1) * chunk % method.stop.every == 0 and method.stop(_table(columns)):
-            break
-    table = _table(columns)
+    names = {name for pair in pairs for name in pair}
+    opened = Kept(lambda name: _opened(testbed.zoo[name], device, cost), memory_gb * 1e9)
+    example = testbed.samples.inputs[:1].to(device)
+    _refuse_misfit(opened, pairs[0][0], example)
+    queries = method.queries(offered(method, testbed, lambda name: opened(name, again=name in names)))
+    selecting, selected = replace(cost), perf_counter()
+    ready = Kept(lambda name: _ready(method, opened(name, again=False), example), opened.room)
+    table = _table(_compared(method, queries, pairs, ready, chunk, progress))
     _refuse_infinite(table)
-    return table, {
-        "cost/forward_per_model": measuring.forward / len(names),
-        "cost/gradient_per_model": measuring.gradient / len(names),
+    models = len(names)
+    found = {
+        "cost/forward_per_model": (cost.forward - selecting.forward) / models,
+        "cost/gradient_per_model": (cost.gradient - selecting.gradient) / models,
+        "cost/weight_gradient_per_model": (cost.weight_gradient - selecting.weight_gradient) / models,
         "cost/forward_selection": selecting.forward,
         "cost/gradient_selection": selecting.gradient,
-        "cost/seconds_per_model": (perf_counter() - selected) / len(names),
+        "cost/seconds_per_model": (perf_counter() - selected) / models,
         "cost/seconds_selection": selected - began,
-        "cost/peak_memory_gb": _peak_memory(),
     }
+    most = risen()
+    return table, found if most is None else found | {"cost/peak_memory_gb": most}
 
 
-def _peak_memory() -> float:
-    """The most main memory that this process has held so far, in GB (kilobytes on Linux, bytes on macOS)."""
-    return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+def _compared(method: Method, queries: Any, pairs: list[Pair], ready: Kept, chunk: int, progress: Progress) -> Columns:
+    """Every pair's distances, the queries in blocks of chunks: sources first, then whom they meet."""
+    sources = list(dict.fromkeys(source for source, _ in pairs))
+    names = list(dict.fromkeys([*sources, *(target for _, target in pairs)]))
+    few = 2 * len(sources) <= len(names)
+    blocks = [[queries]]
+    if method.steps is not None and isinstance(queries, Paths):
+        held = len(sources) * method.steps * queries.ends[0].numel() * NUMBER  # bytes a path; views make it less
+        fit = max(1, int(ready.room / held))
+        size = min(held_at_once(chunk, method.steps), fit)
+        chunks = list(queries.split(size))
+        together = fit // size if few else 1
+        blocks = [chunks[first : first + together] for first in range(0, len(chunks), together)]
+    columns: Columns = {pair: array("d") for pair in pairs}
+    done, total = 0, len(names) * sum(map(len, blocks))
+
+    def represented(name: str, block: list[Any]) -> Iterator[Any]:
+        nonlocal done
+        model = ready(name, again=block is not blocks[-1])
+        for part in block:
+            yield _represented(method, model, part, name)
+            done += 1
+            progress(done, total)
+
+    products = not few and method.pairwise is not None and len(pairs) >= len(names) * (len(names) - 1) / 2
+    compare = partial(_by_products, method) if products else partial(_one_by_one, method, sources)
+    for block in blocks:
+        for pair, distances in compare(names, pairs, partial(represented, block=block)):
+            columns[pair].extend(torch.as_tensor(distances).detach().reshape(-1).cpu().double().tolist())
+        return_freed_memory()
+    return columns
 
 
-def reuse_freed_memory() -> None:
-    """Let glibc serve a batch from what the last one freed: else it fetches, and clears, new pages for every one."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        library = ctypes.CDLL(None)
-        library.mallopt(MMAP_THRESHOLD, 2**25)
-        library.mallopt(TRIM_THRESHOLD, 2**30)
+def _one_by_one(
+    method: Method, sources: list[str], names: list[str], pairs: list[Pair], given: Callable[[str], Iterator[Any]]
+) -> Iterator[tuple[Pair, Any]]:
+    """Sources are held; whom they meet is shown a chunk and forgotten."""
+    held = {name: list(given(name)) for name in sources}
+    for target in names:
+        met = [pair for pair in pairs if pair[1] == target]
+        for position, representation in enumerate(held[target] if target in held else given(target)):
+            for pair in met:
+                yield pair, method.distance(held[pair[0]][position], representation)
+        if target not in held:
+            return_freed_memory()
 
 
-def return_freed_memory() -> None:
-    """Give back to the system what glibc keeps of freed fields, which would else grow with every chunk."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _chunks(queries: Any, size: int) -> Iterator[Any]:
-    return queries.split(size) if isinstance(queries, Paths) else iter([queries])
-
-
-def _as_large_as(chunk: int, method: Method) -> int:
-    """So many paths of this method's steps that their fields are as large as those of `chunk` paths of 50 steps."""
-    settings = method.represent.keywords if isinstance(method.represent, partial) else {}
-    return held_at_once(chunk, settings.get("steps", USUAL_STEPS))
-
-
-def _products_will_do(method: Method, queries: Any, pairs: list[Pair]) -> bool:
-    """Whether all pairs are measured, by a distance that comes from matrix products."""
-    every = len({name for pair in pairs for name in pair})
-    plain = isinstance(method.distance, partial) and method.distance.func is cosine and not method.distance.keywords
-    return (
-        (plain or method.distance is cosine)
-        and isinstance(queries, Paths)
-        and len(pairs) >= every * (every - 1) / 2 > 1
-    )
-
-
-def _by_products(represent: Represent, distance: Any, pairs: list[Pair], tell: Tell) -> Iterator[tuple[Pair, Tensor]]:
-    names = list(dict.fromkeys(name for pair in pairs for name in pair))
-
-    def fields() -> Iterator[Tensor]:
-        for position, name in enumerate(names, start=1):
-            yield represent(name)
-            tell(position / len(names))
-
-    found = pairwise_cosine(fields(), len(names))
+def _by_products(
+    method: Method, names: list[str], pairs: list[Pair], given: Callable[[str], Iterator[Any]]
+) -> Iterator[tuple[Pair, Tensor]]:
+    """All pairs of a chunk at once, the first held to the method's own distance."""
+    assert method.pairwise is not None
+    first = [part for name in names[:2] for part in given(name)]
+    expected = torch.as_tensor(method.distance(*first)).cpu()
+    others = (part for name in names[2:] for part in given(name))
+    found = method.pairwise(chain(_emptied(first), others), len(names)).cpu()
+    if not torch.allclose(found[0, 1].to(expected), expected, rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            f"{method.label}: its distances of all pairs at once are not its own; set method.pairwise=null"
+        )
     for source, target in pairs:
         yield (source, target), found[names.index(source), names.index(target)]
 
 
-def _one_by_one(represent: Represent, distance: Any, pairs: list[Pair], tell: Tell) -> Iterator[tuple[Pair, Tensor]]:
-    last_use = {name: turn for turn, pair in enumerate(pairs) for name in pair}
-    held: dict[str, Tensor] = {}
-    for turn, pair in enumerate(pairs):
-        for name in pair:
-            if name not in held:
-                held[name] = represent(name)
-        yield pair, distance(held[pair[0]], held[pair[1]])
-        for name in set(pair):
-            if last_use[name] == turn:
-                del held[name]
-        tell((turn + 1) / len(pairs))
+def _emptied(parts: list[Any]) -> Iterator[Any]:
+    """The parts, each let go when it has been taken."""
+    while parts:
+        yield parts.pop(0)
 
 
-def _represent(method: Method, zoo: Zoo, queries: Any, name: str) -> Tensor:
+def _represented(method: Method, model: nn.Module, queries: Any, name: str) -> Any:
     try:
-        return method.represent(zoo[name].load(), queries).cpu()
+        return method.represent(model, queries)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _counted(testbed: Testbed, cost: Cost, device: torch.device) -> Any:
-    """The same testbed, whose models load onto the device, in eval mode, and count what passes through them."""
-
-    def load(original: Callable[[], nn.Module]) -> nn.Module:
-        model = original().to(device).eval()
-        # A closure, because copying a model would copy a bound method together with its cost.
-        model.register_forward_pre_hook(lambda module, inputs: cost.count(inputs[0]))
-        return model
-
-    zoo = {name: replace(model, load=partial(load, model.load)) for name, model in testbed.zoo.items()}
-    return replace(testbed, zoo=zoo)  # pyright: ignore[reportArgumentType, reportCallIssue] -- every testbed is a dataclass
+def _ready(method: Method, model: nn.Module, example: Tensor) -> nn.Module:
+    return model if method.prepare is None else method.prepare(model, example)
 
 
-def _table(columns: dict[Pair, array]) -> pd.DataFrame:
+def _opened(model: ZooModel, device: torch.device, cost: Cost) -> nn.Module:
+    """The model on the device, in eval mode; what passes through it, or a copy of it, is counted."""
+    found = model.load().to(device).eval()
+    # A closure, because copying a model would copy a bound method together with its cost.
+    found.register_forward_pre_hook(lambda module, inputs: cost.count(module, inputs[0]))
+    return found
+
+
+def _bytes(model: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers()))
+
+
+def _table(columns: Columns) -> pd.DataFrame:
     return pd.DataFrame(columns.values(), index=pd.MultiIndex.from_tuples(columns, names=["source", "target"]))
 
 
-def _refuse_misfit(testbed: Testbed, device: torch.device) -> None:
+def _refuse_misfit(opened: Kept, name: str, example: Tensor) -> None:
     """Try one sample on the first model, so that images of a wrong size are named as such."""
-    name, sample = testbed.pairs()[0][0], testbed.samples.inputs[:1]
-    model = testbed.zoo[name].load().to(device).eval()
     try:
         with torch.no_grad():
-            model(sample.to(device))
+            opened(name)(example)
     except RuntimeError as error:
-        shape = tuple(sample.shape[1:])
+        shape = tuple(example.shape[1:])
         raise ValueError(f"samples {shape} do not fit the model {name}: {str(error).splitlines()[0]}") from error
 
 

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor, nn
 
 
-def predictions(model: nn.Module, inputs: Tensor) -> Tensor:
-    """The model's logits on all inputs, in eval mode and without gradients."""
+def predictions(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
+    """The model's outputs on all inputs, on its device, in eval mode and without gradients."""
     model.eval()
+    device = next((p.device for p in model.parameters()), inputs.device)
     with torch.no_grad():
-        return torch.cat([model(part) for part in inputs.split(256)])
+        return torch.cat([model(part.to(device)) for part in inputs.split(batch_size)])
 
 
 def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
@@ -16,15 +17,13 @@ def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     return float((predictions(model, inputs).argmax(1) == labels).float().mean())
 
 
-def logits(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
-    """The model's outputs on all inputs, on the CPU, without gradients.
+def logits(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The model's outputs as `predictions`.
 
     Raises:
         ValueError: if an output is not finite.
     """
-    device = next((p.device for p in model.parameters()), inputs.device)
-    with torch.no_grad():
-        outputs = torch.cat([model(part.to(device)).cpu() for part in inputs.split(batch_size)])
+    outputs = predictions(model, inputs)
     if not torch.isfinite(outputs).all():
         raise ValueError("outputs are not finite")
     return outputs

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from experiments.networks.forward import predictions
+
 
 def head(model: nn.Module) -> nn.Linear:
     """The last linear layer of a classifier.
@@ -34,19 +36,16 @@ def new_head(model: nn.Module, *, classes: int, seed: int) -> nn.Module:
     return fresh
 
 
-def penultimate(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Float[Tensor, "samples features"]:
+def penultimate(model: nn.Module, inputs: Tensor) -> Float[Tensor, "samples features"]:
     """What the head reads for every input, in eval mode and without gradients, on the model's device.
 
     Raises:
         ValueError: if the model has no head, or the head does not read one row of features for each input.
     """
     seen: list[Tensor] = []
-    device = head(model).weight.device
     hook = head(model).register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
     try:
-        with torch.no_grad():
-            for part in inputs.split(batch_size):
-                model.eval()(part.to(device))
+        predictions(model, inputs)
     finally:
         hook.remove()
     found = torch.cat(seen)

@@ -3,16 +3,17 @@
 import torch
 from torch import Tensor
 
-from experiments.interfaces import Samples, Testbed
+from experiments.interfaces import Offered, Samples
 from experiments.queries.samples import random_samples, seeded
 
 
-def cutmix_samples(testbed: Testbed, *, seed: int, alpha: float = 1.0) -> Samples:
+def cutmix_samples(offered: Offered, *, seed: int, alpha: float = 1.0) -> Samples:
     """Random samples, each with a box of another one pasted in (CutMix, Yun et al., 2019).
 
-    The kept share of the area is drawn from Beta(alpha, alpha); the labels are gone.
+    The kept share of the area is drawn from Beta(alpha, alpha); the labels are those of the images pasted into.
     """
-    return Samples(cutmix(random_samples(testbed, seed=seed).inputs, alpha=alpha, generator=seeded(seed)))
+    chosen = random_samples(offered, seed=seed)
+    return chosen._replace(inputs=cutmix(chosen.inputs, alpha=alpha, generator=seeded(seed)))
 
 
 def cutmix(images: Tensor, partners: Tensor | None = None, *, alpha: float = 1.0, generator: torch.Generator) -> Tensor:

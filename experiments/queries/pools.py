@@ -1,15 +1,14 @@
 """Whole pools of images, for methods that verify unlearning."""
 
-from experiments.interfaces import Pools, Testbed
+from experiments.interfaces import NEEDS, Offered, Pools
 
 
-def pools(testbed: Testbed) -> Pools:
+def pools(offered: Offered) -> Pools:
     """All images that models are to remember and to forget, for methods that verify unlearning.
 
     Raises:
-        ValueError: if the testbed forgets nothing.
+        ValueError: if they are not offered, or the method's needs do not name them.
     """
-    cut = getattr(testbed, "pools", None)
-    if cut is None:
-        raise ValueError("this method needs pools of images to forget and to retain; take testbed=unlearning")
-    return cut()
+    if offered.pools is None:
+        raise ValueError(f"this method {NEEDS['pools']}")
+    return offered.pools

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from experiments.interfaces import Samples, Testbed
+from experiments.interfaces import Offered, Samples
 
-Choice = Callable[[Testbed], Samples]
+Choice = Callable[[Offered], Samples]
 
 
-def random_samples(testbed: Testbed, *, seed: int) -> Samples:
+def random_samples(offered: Offered, *, seed: int) -> Samples:
     """A budget of samples drawn from the pool without replacement."""
-    return pick(testbed.samples, torch.randperm(pool_size(testbed), generator=seeded(seed))[: testbed.budget])
+    return pick(offered.samples, torch.randperm(pool_size(offered), generator=seeded(seed))[: offered.budget])
 
 
 def pick(samples: Samples, index: Tensor) -> Samples:
@@ -20,12 +20,19 @@ def pick(samples: Samples, index: Tensor) -> Samples:
     return Samples(samples.inputs[index], None if samples.labels is None else samples.labels[index])
 
 
-def pool_size(testbed: Testbed) -> int:
+def pool_size(offered: Offered) -> int:
     """Number of samples in the pool; refuses a budget that is not between 1 and that."""
-    size = len(testbed.samples.inputs)
-    if not 1 <= testbed.budget <= size:
-        raise ValueError(f"testbed.budget must lie between 1 and the {size} samples of the pool, not {testbed.budget}")
+    size = len(offered.samples.inputs)
+    if not 1 <= offered.budget <= size:
+        raise ValueError(f"testbed.budget must lie between 1 and the {size} samples of the pool, not {offered.budget}")
     return size
+
+
+def source(offered: Offered) -> nn.Module:
+    """The source model, for choices that ask it; ValueError if the method does not declare that it needs one."""
+    if offered.source is None:
+        raise ValueError("this choice of samples asks the source model; the method's needs must name `source`")
+    return offered.source.load()
 
 
 def seeded(seed: int) -> torch.Generator:

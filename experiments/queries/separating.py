@@ -1,90 +1,66 @@
-"""ModelGiF (Song et al., ICCV 2023): what only this method needs, the choice of reference points by fields themselves.
+"""Reference points chosen by fields themselves: where independent models part from the source and its kin.
 
-The published choice ranks reference points with the very negatives of the AUC; here that is `leak=True`, and every
-other choice refuses to look at a model that is scored.
+The published choice (Song et al., ICCV 2023) ranks reference points with the very negatives of the AUC; here that asks
+for a method with `leak`, and no other gets a model that is scored.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from experiments.interfaces import Samples, Testbed
-from experiments.queries.samples import pick
+from experiments.interfaces import Offered, Samples, ZooModel
+from experiments.queries.samples import pick, seeded, source
 from experiments.queries.starts import Start
 from modelgif_core import Paths
 
 
 def ranked_samples(
-    testbed: Testbed,
+    offered: Offered,
     *,
     start: Start,
     represent: Callable[[nn.Module, Any], Tensor],
     distance: Callable[[Tensor, Tensor], Tensor],
-    far: Iterable[str],
-    near: Iterable[str] = (),
     candidates: int | None = None,
     seed: int,
-    leak: bool = False,
 ) -> Samples:
     """Samples on which the source's field is far from models that should be far and near to those that should be near.
 
-    A candidate's rank is its mean distance to the `far` roles minus that to the `near` roles, largest first. With
-    `near` empty, `far` the tested negatives, all candidates and `leak` this is the published choice.
+    A candidate's rank is its mean distance to the models for `far` (independent of the source) minus that to those for
+    `near` (derived from the source by its owner), largest first. With none for `near`, the tested negatives for `far`
+    and all candidates this is the published choice.
 
     Args:
-        testbed: its source model is the one that is compared.
+        offered: gives pool, budget, source and the models for `far` and `near`.
         start: where the paths begin.
         represent: extracts fields, perhaps with fewer steps than the comparison itself.
         distance: distances per path.
-        far: roles of models independent of the source.
-        near: roles of models derived from the source by its owner.
         candidates: how many random samples of the pool to rank; all of them by default.
         seed: draws the candidates.
-        leak: permit roles that the testbed scores. A number obtained so says nothing about new models.
 
     Raises:
-        ValueError: if a role is scored by the testbed and `leak` is not set, or no model has it.
+        ValueError: if there are no models for `far`, or the candidates are too few or too many.
     """
-    far, near = list(far), list(near)
-    seen = sorted({*far, *near} & testbed.tested_roles)
-    if seen and not leak:
-        raise ValueError(f"roles {seen} are scored by this testbed and cannot select its reference points")
-    for roles in filter(None, (far, near)):
-        if not set(roles) & set(_roles(testbed)):
-            raise ValueError(f"no model of the zoo has a role in {roles}; the roles are {', '.join(_roles(testbed))}")
-    pool = testbed.samples
+    far, near = offered.models.get("far", ()), offered.models.get("near", ())
+    if not far:
+        raise ValueError("this choice of samples asks independent models; the method's roles must name some for `far`")
+    pool = offered.samples
     count = len(pool.inputs) if candidates is None else candidates
-    if not 1 <= testbed.budget <= count <= len(pool.inputs):
-        raise ValueError(f"need budget <= candidates <= pool, not {testbed.budget} <= {count} <= {len(pool.inputs)}")
-    drawn = torch.randperm(len(pool.inputs), generator=torch.Generator().manual_seed(seed))[:count]
+    if not 1 <= offered.budget <= count <= len(pool.inputs):
+        raise ValueError(f"need budget <= candidates <= pool, not {offered.budget} <= {count} <= {len(pool.inputs)}")
+    drawn = torch.randperm(len(pool.inputs), generator=seeded(seed))[:count]
     ends = pool.inputs[drawn]
-    paths = Paths(start(ends, pool.inputs), ends)
-    source = testbed.zoo[testbed.pairs()[0][0]].load()
-    rank = torch.cat([_gaps(testbed, part, source, represent, distance, far, near) for part in paths.split(64)])
-    return pick(pool, drawn[rank.argsort(descending=True)[: testbed.budget]])
+    owned = source(offered)
 
+    def gaps(paths: Paths) -> Tensor:
+        field = represent(owned, paths)
 
-def _gaps(
-    testbed: Testbed,
-    paths: Paths,
-    source: nn.Module,
-    represent: Callable[[nn.Module, Any], Tensor],
-    distance: Callable[[Tensor, Tensor], Tensor],
-    far: list[str],
-    near: list[str],
-) -> Tensor:
-    """Mean distance to `far` minus mean distance to `near`, per path; dead paths rank last."""
-    field = represent(source, paths)
+        def mean_distance(models: Sequence[ZooModel]) -> Tensor:
+            return torch.stack([distance(field, represent(model.load(), paths)) for model in models]).mean(0)
 
-    def mean_distance(roles: list[str]) -> Tensor:
-        models = [model for model in testbed.zoo.values() if model.role in roles]
-        return torch.stack([distance(field, represent(model.load(), paths)) for model in models]).mean(0)
+        gap = mean_distance(far) - (mean_distance(near) if near else 0)
+        return gap.nan_to_num(-torch.inf).cpu()  # dead paths rank last
 
-    gap = mean_distance(far) - (mean_distance(near) if near else 0)
-    return gap.nan_to_num(-torch.inf)
-
-
-def _roles(testbed: Testbed) -> list[str]:
-    return sorted({model.role for model in testbed.zoo.values()})
+    rank = torch.cat([gaps(part) for part in Paths(start(ends, pool.inputs), ends).split(64)])
+    return pick(pool, drawn[rank.argsort(descending=True)[: offered.budget]])

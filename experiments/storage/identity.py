@@ -20,12 +20,16 @@ UNNAMED = frozenset({"cache", "root", "folder", "url", "device", "download", "dr
 """Settings that say where things lie or are computed, or how a rehearsal is shortened: no part of what a thing is."""
 SHOWN = frozenset({"label", "access"})
 """What tables say of a method."""
+DECLARED = frozenset({"needs", "leak", "steps", "pairwise"})
+"""What a method declares, and a run that is not refused has the same numbers without."""
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
     """What names a run: its testbed, method and seed, with all defaults; not device, folders, labels or W&B."""
     method = {key: value for key, value in config["method"].items() if key not in SHOWN}
-    return {"testbed": described(config["testbed"]), "method": described(method), "seed": config["seed"]}
+    name, settings = described(method)
+    settings = {key: value for key, value in settings.items() if key not in DECLARED}
+    return {"testbed": described(config["testbed"]), "method": [name, settings], "seed": config["seed"]}
 
 
 def digest(content: Any) -> str:

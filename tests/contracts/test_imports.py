@@ -10,9 +10,9 @@ from conftest import ROOT
 
 FLOORS = [
     ["modelgif_core"],
-    ["experiments.refusal", "experiments.progress"],
+    ["experiments.refusal", "experiments.progress", "experiments.memory"],
     ["experiments.interfaces"],
-    ["experiments.storage"],
+    ["experiments.storage", "experiments.offers"],
     ["experiments.networks", "experiments.statistics"],
     ["experiments.samples", "experiments.training"],
     ["experiments.queries"],

@@ -112,7 +112,7 @@ def test_a_model_is_named_by_the_pixels_it_learns_from_not_by_where_they_lie(rec
         ({"make": partial(fit, batch_size=16)}, True),
         ({"make": partial(fit, batch_size=32)}, False),
     ],
-    ids=str,
+    ids=lambda part: "".join(part) if isinstance(part, dict) else None,
 )
 def test_a_models_file_hangs_on_what_decides_its_weights(recipe, change, renames):
     assert (replace(recipe, **change).file() != recipe.file()) == renames
@@ -131,7 +131,7 @@ def test_seeds_hang_on_names_alone(recipe):
         ({"_target_": "experiments.training.fit"}, "is no function, but a module"),
         (lambda: 0, "without a name of its own"),
     ],
-    ids=str,
+    ids=["setting", "function", "module", "nameless"],
 )
 def test_what_cannot_be_named_is_refused(part, message):
     with pytest.raises(ValueError, match=message):

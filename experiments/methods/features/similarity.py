@@ -33,7 +33,7 @@ def features(model: nn.Module, samples: Samples) -> Float[Tensor, "samples chann
 
 def penultimate_features(model: nn.Module, samples: Samples) -> Float[Tensor, "samples features"]:
     """What a classifier's last linear layer reads; ValueError if it has none."""
-    return penultimate(model, samples.inputs).cpu()
+    return penultimate(model, samples.inputs)
 
 
 def rsa(a: Tensor, b: Tensor) -> Float[Tensor, ""]:

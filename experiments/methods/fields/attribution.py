@@ -122,8 +122,9 @@ def _maps(
     device = next((p.device for p in model.parameters()), paths.ends.device)
     maps = []
     for part in paths.split(_batch_size(paths)):
-        weights = readout(logits(model, part.ends), part.labels).to(device)
-        maps.append(view(explain(part, weights).detach().float().cpu()))
+        labels = None if part.labels is None else part.labels.to(device)
+        weights = readout(logits(model, part.ends), labels)
+        maps.append(view(explain(part, weights).detach().float()))
     return torch.cat(maps)[:, None]
 
 

@@ -1,12 +1,13 @@
 """Controls that should not work: what they reach, a method has not earned."""
 
-import copy
 import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from experiments.networks.reinitialised import reinitialised
 
 
 def random_init(model: nn.Module, queries: Any, *, represent: Callable[[nn.Module, Any], Tensor], seed: int) -> Tensor:
@@ -15,19 +16,7 @@ def random_init(model: nn.Module, queries: Any, *, represent: Callable[[nn.Modul
     Every model of one architecture gets the same fresh weights, so models of the victim's architecture are at
     distance zero, stolen or not.
     """
-    fresh = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        owned = set()
-        for module in fresh.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
-                owned.update(id(tensor) for tensor in module.parameters(recurse=False))
-        with torch.no_grad():
-            for parameter in fresh.parameters():
-                if id(parameter) not in owned:
-                    parameter.normal_(0, 0.02)
-    return represent(fresh, queries)
+    return represent(reinitialised(model, seed), queries)
 
 
 def untrained(model: nn.Module, queries: Any, *, represent: Callable[[nn.Module, Any], Tensor], seed: int) -> Tensor:

@@ -15,7 +15,7 @@ def answers(model: nn.Module, pools: Pools, pool: str) -> tuple[Tensor, Tensor]:
     if pool not in POOLS:
         raise ValueError(f"pool must be one of {', '.join(POOLS)}, not {pool!r}")
     samples: Samples = getattr(pools, pool)
-    outputs = logits(model, samples.inputs).double()
+    outputs = logits(model, samples.inputs).cpu().double()
     if outputs.shape != (len(samples.inputs), pools.classes):
         raise ValueError(f"a classifier of {pools.classes} classes is asked, not one whose outputs are {outputs.shape}")
     return outputs, labels_of(samples, pool).cpu()

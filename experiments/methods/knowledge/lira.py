@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from experiments.interfaces import Pools, Testbed
+from experiments.interfaces import Offered, Pools, ZooModel
 from experiments.methods.knowledge.answers import answers
 from experiments.networks.forward import log_odds
 from experiments.queries.pools import pools
@@ -39,28 +39,21 @@ def confidence(model: nn.Module, pools: Pools, *, pool: str) -> Float[Tensor, " 
     return log_odds(*answers(model, pools, pool))
 
 
-def with_shadows(
-    testbed: Testbed, *, pool: str, out_roles: Sequence[str], in_roles: Sequence[str], shared: bool = True
-) -> Shadows:
+def with_shadows(offered: Offered, *, pool: str, shared: bool = True) -> Shadows:
     """A pool of images and how confident models with and without them are, for `likelihood_ratio`.
 
     Args:
-        testbed: has the pools and, among its models, the shadows.
+        offered: gives the pools and the shadows: models for `outside`, which were trained without the images, and for
+            `inside`, which were trained on them, or trained and made to forget them.
         pool: the images to ask about.
-        out_roles: roles of models that were trained without them.
-        in_roles: roles of models that were trained on them, or trained and made to forget them.
         shared: pool the variance over images, apart for the two kinds of models: what Carlini et al. (2022) advise for
             few shadows. Otherwise each image has its own.
 
     Raises:
-        ValueError: if the testbed has no pools or scores one of the roles, or a kind has fewer than two models.
+        ValueError: if there are no pools, or a kind has fewer than two models.
     """
-    cut = pools(testbed)
-    scored = sorted({*out_roles, *in_roles} & testbed.tested_roles)
-    if scored:
-        tested = ", ".join(sorted(testbed.tested_roles))
-        raise ValueError(f"roles {scored} are scored by this testbed (it scores {tested}) and cannot be shadows")
-    inside, outside = (_fitted(testbed, cut, pool, list(roles), shared) for roles in (in_roles, out_roles))
+    cut = pools(offered)
+    inside, outside = (_fitted(offered.models.get(kind, ()), kind, cut, pool, shared) for kind in ("inside", "outside"))
     return Shadows(cut, pool, inside, outside)
 
 
@@ -75,12 +68,12 @@ def likelihood_ratio(model: nn.Module, shadows: Shadows) -> Float[Tensor, " imag
     return shadows.inside.log_prob(found) - shadows.outside.log_prob(found)
 
 
-def _fitted(testbed: Testbed, pools: Pools, pool: str, roles: list[str], shared: bool) -> Normal:
-    """A Gaussian for each image over the confidences of all models with such a role."""
-    models = [model for model in testbed.zoo.values() if model.role in roles]
+def _fitted(models: Sequence[ZooModel], kind: str, pools: Pools, pool: str, shared: bool) -> Normal:
+    """A Gaussian for each image over the confidences of these models."""
     if len(models) < 2:
-        known = ", ".join(sorted({model.role for model in testbed.zoo.values()}))
-        raise ValueError(f"a Gaussian needs two shadow models, roles {roles} have {len(models)}; the zoo has {known}")
+        raise ValueError(
+            f"a Gaussian needs two shadow models, not {len(models)}: name more roles for {kind!r} in the method's roles"
+        )
     found = torch.stack([confidence(model.load(), pools, pool=pool) for model in models])
     variance = found.var(0)
     if shared:

@@ -49,7 +49,7 @@ def relearn_time(
     lesson = Samples(inputs[chosen].to(device), labels[chosen].to(device))
     optimiser = sgd(student, rate)
     for epoch in range(cap):
-        if cross_entropy(logits(student, lesson.inputs), labels[chosen].cpu()) <= until:
+        if cross_entropy(logits(student, lesson.inputs), lesson.labels) <= until:
             return torch.tensor(float(epoch))
         losses = (cross_entropy(student(inputs), labels) for inputs, labels in batches(lesson, generator))
         descend(student, losses, optimiser, seed=seed)

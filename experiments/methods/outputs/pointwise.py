@@ -44,7 +44,8 @@ def jensen_shannon(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
     """Jensen-Shannon divergence of the predicted distributions in nats: 0 to ln 2."""
     _same_classes(a, b)
     # Rounding may leave a tiny negative number, whose root is NaN, under equal distributions.
-    return torch.from_numpy(jensenshannon(a.double().softmax(1), b.double().softmax(1), axis=1) ** 2).nan_to_num(0)
+    first, second = (found.cpu().double().softmax(1) for found in (a, b))
+    return torch.from_numpy(jensenshannon(first, second, axis=1) ** 2).nan_to_num(0)
 
 
 def activation_distance(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from experiments.interfaces import Samples, Testbed
+from experiments.interfaces import Offered, Samples
 from experiments.queries.samples import random_samples
 
 
-def corner_cutmix_samples(testbed: Testbed, *, seed: int, side: float = 0.2, transpose: bool = True) -> Samples:
+def corner_cutmix_samples(offered: Offered, *, seed: int, side: float = 0.2, transpose: bool = True) -> Samples:
     """A budget of random samples with one corner box of a permuted batch pasted in.
 
     Args:
-        testbed: gives pool and budget.
+        offered: gives pool and budget.
         seed: draws samples, permutation and box.
         side: side of the box as a share of the image's.
         transpose: swap rows and columns, as the published file of samples does.
     """
-    images = random_samples(testbed, seed=seed).inputs.clone()
+    images = random_samples(offered, seed=seed).inputs.clone()
     generator = torch.Generator().manual_seed(seed)
     spans = []
     for size in images.shape[2:]:

@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from experiments.interfaces import Testbed
+from experiments.interfaces import Offered
 from experiments.networks.forward import logits
 from experiments.queries.samples import random_samples
 from experiments.queries.starts import Start, mean_colour
@@ -37,7 +37,7 @@ class Switched:
 
 
 def switched_samples(
-    testbed: Testbed,
+    offered: Offered,
     *,
     seed: int,
     masks: int = 1000,
@@ -48,7 +48,7 @@ def switched_samples(
     """A budget of random samples, cut into superpixels, and random masks for each.
 
     Args:
-        testbed: gives pool and budget.
+        offered: gives pool and budget.
         seed: draws samples and masks; each superpixel is on in half of the masks.
         masks: per sample; 1,000 in the paper.
         superpixels: about how many to a sample.
@@ -60,14 +60,14 @@ def switched_samples(
     Raises:
         ValueError: if a sample has more superpixels than masks, so that a regression would be undetermined.
     """
-    inputs = random_samples(testbed, seed=seed).inputs
+    inputs = random_samples(offered, seed=seed).inputs
     cut = torch.stack([_superpixels(image, superpixels, compactness) for image in inputs])
     counts = (cut.flatten(1).max(1).values + 1).tolist()
     if masks < max(counts):
         raise ValueError(f"{max(counts)} superpixels need at least as many masks, not {masks}; raise masks")
     generator = torch.Generator().manual_seed(seed)
     drawn = [torch.rand(masks, count, generator=generator) < 0.5 for count in counts]
-    return Switched(inputs, cut, drawn, fill(inputs, testbed.samples.inputs))
+    return Switched(inputs, cut, drawn, fill(inputs, offered.samples.inputs))
 
 
 def signature(
@@ -90,7 +90,7 @@ def signature(
     """
     weights = []
     for image, superpixels, masks in zip(switched.inputs, switched.superpixels, switched.masks, strict=True):
-        outputs = logits(model, image.where(masks[:, superpixels][:, None], switched.fill))
+        outputs = logits(model, image.where(masks[:, superpixels][:, None], switched.fill)).cpu()
         if outputs.ndim != 2:
             shape = tuple(outputs.shape)
             raise ValueError(f"signatures come from classifiers, whose outputs are (samples, classes), not {shape}")

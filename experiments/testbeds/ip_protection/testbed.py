@@ -47,6 +47,12 @@ class IPProtection:
         """Attacks and the negatives of their tasks."""
         return frozenset(self.attacks) | {f"unrelated_{task}" for task in self.attacks.values()}
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """Classifiers of the same classes, the victim among them; labels, if the samples have them."""
+        labels = {"labels"} if self.samples.labels is not None else set()
+        return frozenset({"classifiers", "equal_classes", "heads", "source"} | labels)
+
     def pairs(self) -> list[Pair]:
         """The victim with every scored model and, if they calibrate, with the held-out ones."""
         victim = self._names("victim")[0]

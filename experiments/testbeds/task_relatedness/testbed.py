@@ -46,6 +46,11 @@ class TaskRelatedness:
         """Every encoder is scored."""
         return frozenset({"encoder"})
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """Labels, if the samples have them: encoders have no classes, and every one is scored."""
+        return frozenset({"labels"} if self.samples.labels is not None else ())
+
     def pairs(self) -> list[Pair]:
         """Each two tasks once, and each with itself."""
         return list(combinations_with_replacement(self.zoo, 2))

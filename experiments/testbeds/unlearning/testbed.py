@@ -75,6 +75,11 @@ class Unlearning:
         """Every role but those that a verifier may look at."""
         return frozenset(model.role for model in self.zoo.values()) - SEEN - HIDDEN
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """Classifiers of the same classes, the reference among them, and labelled images to forget and to retain."""
+        return frozenset({"classifiers", "equal_classes", "heads", "labels", "pools", "source"})
+
     def pairs(self) -> list[Pair]:
         """Reference and calibrating models with each suspect, the reference with each checkpoint, retrained ones."""
         calibrating = self._names("retrain_calibrate")

@@ -1,0 +1,61 @@
+"""What a testbed offers to a method: refused before any work where it is too little, handed over where it is enough."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from torch import nn
+
+from experiments.interfaces import NEEDS, Method, Offered, Testbed, ZooModel
+
+Open = Callable[[str], nn.Module]
+"""A model's name -> the model."""
+
+
+def refuse_unmet(method: Method, testbed: Testbed) -> None:
+    """Refuse a method that the testbed cannot serve, or that would look at models that are scored.
+
+    Raises:
+        ValueError: if a need is not offered, the testbed offers what nobody could need, or one of the roles is scored
+            or has no model.
+    """
+    unknown = sorted(testbed.offers - set(NEEDS))
+    if unknown:
+        raise ValueError(f"there is no need {unknown[0]!r} to offer; the needs are {', '.join(NEEDS)}")
+    for need in method.needs:
+        if need not in testbed.offers and not (need == "source" and method.leak):
+            raise ValueError(f"{method.label} {NEEDS[need]}")
+    known = {model.role for model in testbed.zoo.values()}
+    for use, roles in (method.roles or {}).items():
+        scored = sorted(set(roles) & testbed.tested_roles)
+        if scored and not method.leak:
+            raise ValueError(
+                f"{method.label}: roles {scored} ({use}) are scored by this testbed and cannot choose queries; take "
+                "others, or leak=true, which a replication may"
+            )
+        if roles and not known & set(roles):
+            has = ", ".join(sorted(known))
+            raise ValueError(f"{method.label}: no model of the zoo has a role in {list(roles)} ({use}); it has {has}")
+
+
+def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Offered:
+    """What the method's `queries` gets, its models opened by `opened` if there is one.
+
+    Raises:
+        ValueError: as `refuse_unmet`.
+    """
+    refuse_unmet(method, testbed)
+
+    def handed(model: ZooModel) -> ZooModel:
+        return model if opened is None else replace(model, load=partial(opened, model.name))
+
+    return Offered(
+        samples=testbed.samples,
+        budget=testbed.budget,
+        source=handed(testbed.zoo[testbed.pairs()[0][0]]) if "source" in method.needs else None,
+        models={
+            use: [handed(model) for model in testbed.zoo.values() if model.role in roles]
+            for use, roles in (method.roles or {}).items()
+        },
+        pools=testbed.pools() if "pools" in method.needs else None,  # pyright: ignore[reportAttributeAccessIssue]
+    )
