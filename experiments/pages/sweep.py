@@ -61,8 +61,11 @@ class Experiment:
 
     def on(self, side: str | None, runs: Iterable[Run]) -> list[Run]:
         """Those of the runs that are finished and whose setting that the page goes across has this value."""
+        return [run for run in runs if run.record and side in (None, self._side(run))]
+
+    def _side(self, run: Run) -> str | None:
         key = self.page.get("across")
-        return [run for run in runs if run.record and (not side or str(look_up(run.config, key)) == side)]
+        return str(look_up(run.config, key)) if key else None
 
     def metrics(self, runs: Iterable[Run], side: str | None = None) -> list[dict[str, float]]:
         """Metrics of the finished runs among these, or of those on one side."""
