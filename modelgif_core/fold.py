@@ -31,6 +31,8 @@ def fold_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     # In lower precision the two outputs would differ by more than rounding.
     with torch.inference_mode(False), torch.no_grad(), float32_products("ieee"):
         frozen = frozen_copy(model)
+        if not any(isinstance(part, NORMS) for part in frozen.modules()):
+            return frozen
         pairs, expected = _pairs(frozen, example)
         if not pairs:
             return frozen

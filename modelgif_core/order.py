@@ -24,15 +24,15 @@ def memory_order(network: nn.Module, example: Tensor) -> torch.memory_format:
     if example.device.type != "cpu":
         halved = convolutions[0].weight.dtype in (torch.bfloat16, torch.float16)
         return torch.channels_last if halved else torch.preserve_format
-    if any(part.groups > 1 for part in convolutions):
+    deep = {part for part in convolutions if min(part.in_channels, part.out_channels) >= DEEP}
+    if not deep or any(part.groups > 1 for part in convolutions):
         return torch.channels_last
     work = {True: 0, False: 0}  # multiplications where blocks win, and elsewhere
 
     def count(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(part, nn.Conv2d)
         pixels = output.shape[2:].numel()
-        deep = min(part.in_channels, part.out_channels) >= DEEP
-        work[deep and pixels <= FEW_PIXELS] += part.weight.numel() * pixels
+        work[part in deep and pixels <= FEW_PIXELS] += part.weight.numel() * pixels
 
     handles = [part.register_forward_hook(count) for part in convolutions]
     try:

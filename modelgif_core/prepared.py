@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelgif_core.fast import Fast, float32_products
+from modelgif_core.fast import Fast
 from modelgif_core.fold import fold_batchnorm
 from modelgif_core.order import memory_order
 
@@ -47,8 +47,8 @@ def prepared(model: nn.Module, example: Tensor, *, fast: Fast | None = None) -> 
 
     BatchNorms become part of the layers before them and images lie in the order in memory that suits the network.
     What stays as it is shares its memory with the model, so train no model whose prepared copy is in use. Forward hooks
-    of the model come along and are called in preparing, too: who counts what passes through counts two or three inputs
-    more. Worth it from about a hundred gradients on.
+    of the model come along and are called in preparing, too: who counts what passes through counts the example up to
+    three times. Worth it from about a hundred gradients on.
 
     Args:
         model: any differentiable module that maps a batch of inputs to one tensor.
@@ -69,7 +69,7 @@ def prepared(model: nn.Module, example: Tensor, *, fast: Fast | None = None) -> 
     like = computes_in(model, example)
     if fast is not None:
         fast.refuse_misfit(like)
-    with torch.inference_mode(False), torch.no_grad(), float32_products("ieee"):
+    with torch.inference_mode(False), torch.no_grad():
         example = example.detach().to(like, copy=True)
         network = fold_batchnorm(model, example)
         halved = fast is not None and fast.precision is not None

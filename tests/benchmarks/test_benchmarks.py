@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hydra.utils import instantiate
 
-from benchmarks import report, scaling, verdict
+from benchmarks import field, report, scaling, verdict
+from modelgif_core import Paths, extract_field
 
 AXES = ["Models", "References", "Steps", "Pixels"]
 
@@ -25,6 +27,33 @@ def toy():
 def distances(toy, seed, references=4):
     pairs = pd.MultiIndex.from_tuples(toy.pairs(), names=["source", "target"])
     return pd.DataFrame(np.random.default_rng(seed).random((len(pairs), references)), index=pairs)
+
+
+@pytest.mark.slow
+def test_field_runs_and_writes_a_row_for_each_network_named(command, tmp_path):
+    names = ["ResNet-20@32"]
+    done = command("-m", "benchmarks.field", *names, "--repeats", "1")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / report.folder() / "field.json").read_text())
+    (table,) = content["tables"].values()
+    assert [row["Network"] for row in table] == names
+    assert all(row["Error, ours"] < 1e-3 and row["Error, plain"] < 1e-3 for row in table)
+    assert all(0 < row["Change, bfloat16"] < 0.2 for row in table)
+    assert content["settings"]["device"] == "cpu"
+
+
+def test_the_plain_twin_has_the_same_field():
+    build, side, _ = field.networks()["ResNet-20@32"]
+    model = build()
+    paths = Paths(torch.zeros(()), torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)))
+    plain, ours = field.plain_field(model, paths, steps=4), extract_field(model, paths, steps=4)
+    assert (plain - ours).norm() < 1e-4 * ours.norm()
+
+
+def test_networks_to_measure_take_the_images_they_are_said_to_take():
+    for build, side, _ in field.networks().values():
+        if side <= 32:
+            assert build().eval()(torch.rand(1, 3, side, side)).shape == (1, 10)
 
 
 @pytest.mark.slow

@@ -81,20 +81,30 @@ def test_twins_are_at_distance_zero_and_near_models_are_told_from_them():
 
 
 class Steep(nn.Module):
-    """Gradients that magnify rounding a thousandfold, outputs that hide it."""
+    """Outputs that depend on the size of the batch by rounding, as products may; gradients that magnify rounding."""
 
     def __init__(self):
         super().__init__()
-        layers = [nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(216, 10)]
+        layers = [nn.Flatten(), nn.Linear(64, 33), nn.BatchNorm1d(33), nn.Tanh(), nn.Linear(33, 10)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs):
-        hidden = self.layers(inputs)
-        return hidden + torch.cos(1e4 * hidden) / 1e4
+        hidden = self.layers(inputs) * (1 + len(inputs) * 2**-23)
+        return hidden + torch.cos(1e6 * hidden) / 1e6
 
 
-@pytest.mark.parametrize("steps", [5, 7, 50, 130])
-def test_the_chunk_does_not_matter_even_to_a_model_that_magnifies_rounding(steps):
+def test_a_steep_model_has_another_field_in_other_batches_and_when_it_is_prepared():
+    torch.manual_seed(0)
+    model = Steep().eval()
+    ready = prepared(model, PATHS.ends[:1])
+    usual, batched = (extract_field(ready, PATHS, steps=50, batch_size=size) for size in (50, 100))
+    plain = torch.cat([extract_field(model, part, steps=50) for part in PATHS.split(1)])  # too few to be prepared
+    assert (batched - usual).norm() > 1e-3 * usual.norm()
+    assert (plain - usual).norm() > 1e-3 * usual.norm()
+
+
+@pytest.mark.parametrize("steps", [7, 40, 50, 130])
+def test_the_chunk_does_not_matter_even_to_a_steep_model(steps):
     torch.manual_seed(0)
     model = Steep().eval()
     first, *others = (embed(model, PATHS, dims=256, steps=steps, chunk=chunk) for chunk in (12, 5, 2, 1))
