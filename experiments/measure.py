@@ -118,8 +118,10 @@ def _compared(method: Method, queries: Any, pairs: list[Pair], ready: Kept, chun
     names = list(dict.fromkeys([*sources, *(target for _, target in pairs)]))
     few = 2 * len(sources) <= len(names)
     blocks = [[queries]]
-    if method.steps is not None and isinstance(queries, Paths):
-        held = len(sources) * method.steps * queries.ends[0].numel() * NUMBER  # bytes a path; views make it less
+    if method.steps is not None:
+        if not isinstance(queries, Paths):
+            raise ValueError(f"{method.label}: steps are those of paths, and its queries are {type(queries).__name__}")
+        held = len(sources) * max(1, method.steps) * queries.ends[0].numel() * NUMBER  # a path; views make it less
         fit = max(1, int(ready.room / held))
         size = min(held_at_once(chunk, method.steps), fit)
         chunks = list(queries.split(size))

@@ -1,22 +1,11 @@
-"""Probe images: folders of photographs, and random samples under an attack."""
-
-from dataclasses import replace
+"""Probe images: folders of photographs."""
 
 import numpy as np
 import pytest
 import torch
-from conftest import TOY
-from hydra.utils import instantiate
 from PIL import Image
 
-from experiments.interfaces import ZooModel
-from experiments.measure import measure
-from experiments.queries.adversarial import pgd_samples
-from experiments.queries.samples import random_samples
 from experiments.samples.image_folder import image_folder
-from modelgif_core.readout import every_output, predicted_class
-
-ATTACK = {"seed": 0, "epsilon": 8 / 255, "step": 2 / 255, "iterations": 8, "readout": every_output}
 
 
 @pytest.fixture
@@ -27,11 +16,6 @@ def folder(tmp_path):
         Image.new("RGB", (20 + number, 30), (40 * number, 0, 255)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     return tmp_path
-
-
-@pytest.fixture
-def testbed(config):
-    return instantiate(config(*TOY)["testbed"], _convert_="all")
 
 
 def test_images_are_colour_squares_in_the_unit_range(folder):
@@ -101,64 +85,3 @@ def test_a_folder_that_is_missing_or_too_small_and_a_size_that_is_are_refused(fo
             image_folder(folder=str(folder), count=count, size=16, seed=0)
     with pytest.raises(ValueError, match="at least 8 pixels, not 7"):
         image_folder(folder=str(folder), count=1, size=7, seed=0)
-
-
-def test_attacked_samples_stay_near_the_clean_ones_and_in_the_unit_range(testbed):
-    attacked, clean = pgd_samples(testbed, **ATTACK), random_samples(testbed, seed=0)
-    assert (attacked.inputs - clean.inputs).abs().max() <= 8 / 255 + 1e-6
-    assert 0 <= attacked.inputs.min() < attacked.inputs.max() <= 1
-    assert torch.equal(attacked.labels, clean.labels)
-    assert torch.equal(attacked.inputs, pgd_samples(testbed, **ATTACK).inputs)
-
-
-def test_an_attack_changes_the_source_more_than_noise_and_more_with_every_step(testbed):
-    clean, model = random_samples(testbed, seed=0).inputs, testbed.zoo["victim"].load()
-
-    def change(iterations):
-        attacked = pgd_samples(testbed, **ATTACK | {"iterations": iterations}).inputs
-        return (model(attacked) - model(clean)).square().sum(1).mean().item()
-
-    noise = 8 / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)).sign()
-    by_noise = (model((clean + noise).clamp(0, 1)) - model(clean)).square().sum(1).mean().item()
-    assert by_noise < change(1) < change(2) < change(8)
-    assert change(8) > 4 * by_noise
-
-
-def test_an_attack_on_a_linear_output_ends_in_the_corners_of_the_ball(testbed):
-    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1))
-    testbed = with_victim(testbed, linear)
-    attacked = pgd_samples(testbed, **ATTACK | {"iterations": 20}).inputs
-    clean = random_samples(testbed, seed=0).inputs
-    direction = linear[1].weight.sign().view(1, 1, 8, 8)
-    corners = [(clean + side * 8 / 255 * direction).clamp(0, 1) for side in (-1, 1)]
-    nearest = torch.stack([(attacked - corner).abs().amax((1, 2, 3)) for corner in corners]).amin(0)
-    assert nearest.max() < 1e-6
-
-
-def test_an_attack_looks_at_the_outputs_that_the_readout_follows(testbed):
-    clean, model = random_samples(testbed, seed=0).inputs, testbed.zoo["victim"].load()
-    top = predicted_class(model(clean))
-
-    def change(readout):
-        return (top * (model(pgd_samples(testbed, **ATTACK | {"readout": readout}).inputs) - model(clean))).norm()
-
-    assert change(predicted_class) > change(every_output)
-
-
-def test_the_gradients_of_an_attack_are_counted_as_those_of_the_choice(config, testbed):
-    method = instantiate(config("method=modelgif/adversarial", *TOY)["method"], _convert_="all")
-    _, cost = measure(testbed, method, torch.device("cpu"))
-    assert cost["cost/gradient_selection"] == 8 * testbed.budget
-    assert cost["cost/forward_selection"] == testbed.budget
-
-
-@pytest.mark.parametrize("setting", [{"epsilon": 0}, {"epsilon": 4}, {"step": -0.1}, {"iterations": 0}])
-def test_settings_of_an_attack_that_are_out_of_range_are_refused(setting, testbed):
-    ((name, value),) = setting.items()
-    with pytest.raises(ValueError, match=f"{name} must .* not {value}"):
-        pgd_samples(testbed, **ATTACK | setting)
-
-
-def with_victim(testbed, model):
-    victim = ZooModel("victim", "victim", "linear", lambda: model)
-    return replace(testbed, zoo={**testbed.zoo, "victim": victim})
