@@ -8,7 +8,7 @@ from modelgif_core import Embedding
 
 def save_embedding(path: Path, embedding: Embedding) -> None:
     """Write an embedding as safetensors, its reference set's identity in the header."""
-    tensors = {"vector": embedding.vector, "alive": embedding.alive}
+    tensors = {name: getattr(embedding, name) for name in ("vector", "dead", "points")}
     save_weights(path, tensors, {"metric": embedding.metric, "reference": embedding.reference})
 
 

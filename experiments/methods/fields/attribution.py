@@ -17,11 +17,10 @@ from captum.attr._utils.custom_modules import Addition_Module
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, IdentityRule
 from jaxtyping import Float
 from torch import Tensor, fx, nn
-from torch.fx.experimental.optimization import fuse
 
 from experiments.networks.forward import logits
 from experiments.networks.timm import Normalise
-from modelgif_core import Paths
+from modelgif_core import Paths, fold_batchnorm
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -83,7 +82,7 @@ def lrp(model: nn.Module, paths: Paths, *, readout: Readout, view: View) -> Maps
     Raises:
         ValueError: if the model has a part that no rule covers, named in the message.
     """
-    network = _relevance_network(model)
+    network = _relevance_network(model, paths.ends[:1])
 
     def explain(part: Paths, weights: Tensor) -> Tensor:
         _attach_rules(network)  # captum removes them after use
@@ -133,9 +132,10 @@ def _batch_size(paths: Paths) -> int:
     return max(1, min(256, 2**21 // paths.ends[0].numel()))
 
 
-def _relevance_network(model: nn.Module) -> fx.GraphModule:
+def _relevance_network(model: nn.Module, example: Tensor) -> fx.GraphModule:
     """A copy that captum can follow: no BatchNorm behind convolutions, nothing in place, additions as modules."""
-    copied = copy.deepcopy(model).eval()
+    like = next(model.parameters(), example)
+    copied = copy.deepcopy(fold_batchnorm(model.eval(), example.to(like)))
     copied._forward_pre_hooks.clear()  # tracing would run them on no tensor
     tracer = fx.Tracer()
     torch_leaf = tracer.is_leaf_module
@@ -149,7 +149,7 @@ def _relevance_network(model: nn.Module) -> fx.GraphModule:
         if node.target in ADDITIONS and len(node.all_input_nodes) == 2 and not node.kwargs:
             root.add_module(node.name, Addition_Module())
             node.op, node.target = "call_module", node.name
-    network = fuse(fx.GraphModule(root, graph), inplace=True, no_trace=True)
+    network = fx.GraphModule(root, graph)
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False
