@@ -101,8 +101,8 @@ def usual_batch(paths: Paths, device: torch.device) -> int:
     """How many points go through a model together: a fixed rule, so that the same machine gives the same bits.
 
     A processor is busy with 100, whose memory it uses again for the next ones. An accelerator wants thousands; what
-    convolutional networks keep for the way back was measured at about 1 kB for each input value (DenseNets 3 kB), so
-    that 4 million values fit into 16 GB.
+    convolutional networks keep for the way back is estimated at 1 to 3 kB for each input value, so that 4 million
+    values take 4 to 12 GB.
     """
     most, values = (100, 2_500_000) if device.type == "cpu" else (4096, 4_000_000)
     return max(1, min(most, values // paths.ends[0].numel()))
