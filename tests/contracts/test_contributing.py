@@ -36,9 +36,8 @@ def test_every_recipe_works_as_it_stands(tmp_path):
     for name in ("experiments", "modelgif_core", "conf", "run.py"):
         source, goal = ROOT / name, tmp_path / name
         shutil.copytree(source, goal) if source.is_dir() else shutil.copy(source, goal)
-    for path, content in re.findall(
-        r"```(?:python|yaml)\n# (\S+)\n(.*?)```", "".join(RECIPES.values()), flags=re.DOTALL
-    ):
+    everything = "\n".join(RECIPES.values())
+    for path, content in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", everything, flags=re.DOTALL):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         assert not (tmp_path / path).exists(), f"the recipe for {path} adds nothing"
         (tmp_path / path).write_text(content)

@@ -30,12 +30,12 @@ REFUSED = {
     "unknown calibration": (["testbed.calibration=some"], "must be one of none, pool, architecture, not 'some'"),
     "empty role": (["testbed.zoo.derived=[finetune_a]"], "no model of the zoo has the role"),
     "role that selects but does not exist": (
-        ["method=modelgif/separating", "method.queries.choose.near=[nosuch]"],
-        "no model of the zoo has a role in ['nosuch']",
+        ["method=modelgif/separating", "method.roles.near=[nosuch]"],
+        "ModelGiF, separating: no model of the zoo has a role in ['nosuch'] (near); it has",
     ),
     "scored role that selects": (
-        ["method=modelgif/separating", "method.queries.choose.far=[unrelated_digits]"],
-        "roles ['unrelated_digits'] are scored by this testbed",
+        ["method=modelgif/separating", "method.roles.far=[unrelated_digits]"],
+        "roles ['unrelated_digits'] (far) are scored by this testbed",
     ),
     "images of another size": (["testbed/samples=digits"], "samples (1, 20, 20) do not fit the model victim"),
     "non-finite images": (["testbed.samples._target_=test_run.broken_images"], "not finite"),

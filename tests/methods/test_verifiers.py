@@ -11,13 +11,14 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.nn.functional import interpolate, one_hot
 
-from experiments.interfaces import POOLS, Method, Pools, Samples, Zoo, ZooModel
+from experiments.interfaces import NEEDS, POOLS, Method, Offered, Pools, Samples, Zoo, ZooModel
 from experiments.measure import measure
 from experiments.methods.features import similarity
 from experiments.methods.knowledge import accuracy, answers, lira, membership, probes, relearn
 from experiments.methods.outputs import pointwise, zest, zrf
 from experiments.networks.perturbed import changed
 from experiments.networks.reinitialised import reinitialised
+from experiments.offers import offered
 from experiments.queries.starts import black
 from experiments.testbeds.ip_protection.toy import network
 from experiments.testbeds.unlearning.fakes import head_suppressed
@@ -48,6 +49,7 @@ class Standin:
     pools: object = forgotten_toy
     budget: int = 12
     tested_roles: frozenset[str] = frozenset({"unlearned"})
+    offers: frozenset[str] = frozenset(NEEDS)
 
     def pairs(self):
         return [("original", "twin"), ("original", "unlearned")]
@@ -129,7 +131,7 @@ def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_
 
     model = network(0)
     before = copy.deepcopy(model.state_dict())
-    verifier.represent(model, verifier.queries(testbed))
+    verifier.represent(model, verifier.queries(offered(verifier, testbed)))
     assert not model.training
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
@@ -139,16 +141,16 @@ def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_
 def test_a_verifier_that_judges_a_pool_gives_one_number(name, method):
     verifier = method(name)
     testbed = Standin({}, striped().pools.retain, lambda: striped().pools)
-    found = verifier.represent(striped().model, verifier.queries(testbed))
+    found = verifier.represent(striped().model, verifier.queries(offered(verifier, testbed)))
     assert found.shape == ()
     assert found >= 0
 
 
 @pytest.mark.parametrize("name", BY_POOLS)
 def test_a_verifier_needs_a_testbed_that_forgets(name, method):
-    plain = replace(standin(), pools=None)
+    plain = replace(standin(), offers=frozenset(NEEDS) - {"pools"})
     with pytest.raises(ValueError, match="needs pools of images to forget and to retain; take testbed=unlearning"):
-        method(name).queries(plain)
+        offered(method(name), plain)
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -272,9 +274,9 @@ def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shado
 
     _, pools = listed([torch.zeros(2, 2)] * 4)
     models = {f"in-{n}": shadow(n / 4) for n in range(4)} | {f"out-{n}": shadow(-1 - n / 4) for n in range(4)}
-    zoo = {name: ZooModel(name, name.split("-")[0], "toy", partial(Given, table)) for name, table in models.items()}
-    testbed = Standin(zoo, pools.forget, pools=lambda: pools)
-    shadows = lira.with_shadows(testbed, pool="forget", out_roles=["out"], in_roles=["in"], shared=shared)
+    zoo = [ZooModel(name, name.split("-")[0], "toy", partial(Given, table)) for name, table in models.items()]
+    kinds = {kind: [model for model in zoo if kind.startswith(model.role)] for kind in ("inside", "outside")}
+    shadows = lira.with_shadows(Offered(pools.forget, 2, models=kinds, pools=pools), pool="forget", shared=shared)
     ratio = lira.likelihood_ratio(Given(torch.tensor([[4.4, 0], [-2.4, 0]])), shadows)
     assert ratio[0] > 0 > ratio[1]
     variance = torch.tensor([n / 4 for n in range(4)]).var().item()
@@ -287,24 +289,25 @@ def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shado
 def test_shadows_share_the_mean_variance_or_have_their_own():
     _, pools = listed([torch.zeros(2, 2)] * 4)
     tables = [torch.tensor([[x, 0.0], [3 * x, 0]]) for x in (-1.0, 1.0)]
-    zoo = {f"{n}": ZooModel(f"{n}", "shadow", "toy", partial(Given, table)) for n, table in enumerate(tables)}
-    testbed = Standin(zoo, pools.forget, pools=lambda: pools)
-    fitted = partial(lira.with_shadows, testbed, pool="forget", out_roles=["shadow"], in_roles=["shadow"])
-    assert fitted(shared=False).inside.variance.tolist() == pytest.approx([2, 18])
-    assert fitted(shared=True).inside.variance.tolist() == pytest.approx([10, 10])
-    same = replace(testbed, zoo={name: replace(model, load=partial(Given, tables[0])) for name, model in zoo.items()})
-    shadows = lira.with_shadows(same, pool="forget", out_roles=["shadow"], in_roles=["shadow"])
+
+    def fitted(*tables, shared):
+        zoo = [ZooModel(f"{n}", "shadow", "toy", partial(Given, table)) for n, table in enumerate(tables)]
+        handed = Offered(pools.forget, 2, models={"inside": zoo, "outside": zoo}, pools=pools)
+        return lira.with_shadows(handed, pool="forget", shared=shared)
+
+    assert fitted(*tables, shared=False).inside.variance.tolist() == pytest.approx([2, 18])
+    assert fitted(*tables, shared=True).inside.variance.tolist() == pytest.approx([10, 10])
+    shadows = fitted(tables[0], tables[0], shared=True)
     assert lira.likelihood_ratio(Given(tables[1]), shadows).tolist() == [0, 0]
 
 
-def test_shadows_that_are_scored_or_too_few_are_refused():
-    shadows = partial(lira.with_shadows, standin(), pool="forget")
-    with pytest.raises(ValueError, match=r"\['unlearned'\] are scored by this testbed \(it scores unlearned\)"):
-        shadows(out_roles=["retrain_calibrate"], in_roles=["unlearned"])
-    with pytest.raises(
-        ValueError, match=r"two shadow models, roles \['original'\] have 1; the zoo has original, retra"
-    ):
-        shadows(out_roles=["original"], in_roles=["unrelated_calibrate"])
+def test_shadows_that_are_scored_or_too_few_are_refused(method):
+    scored = replace(method("lira"), roles={"inside": ["unlearned"], "outside": ["retrain_calibrate"]})
+    with pytest.raises(ValueError, match=r"roles \['unlearned'\] \(inside\) are scored by this testbed"):
+        offered(scored, standin())
+    few = replace(scored, roles={"inside": ["unrelated_calibrate"], "outside": ["original"]})
+    with pytest.raises(ValueError, match="needs two shadow models, not 1: name more roles for 'outside'"):
+        few.queries(offered(few, standin()))
 
 
 def test_activation_distance_runs_from_zero_to_the_root_of_two():

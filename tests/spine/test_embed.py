@@ -7,6 +7,7 @@ from conftest import TOY
 from hydra.utils import instantiate
 
 from experiments.embed import distances, embed_zoo
+from experiments.offers import offered
 
 CPU = torch.device("cpu")
 SKETCH = [*TOY, "method=modelgif/sketch", "method.represent.steps=3", "method.represent.dims=256"]
@@ -35,7 +36,7 @@ def test_the_table_of_distances_is_that_of_the_sketched_method(parts, tmp_path):
     testbed, method = parts
     embed_zoo(testbed, method, tmp_path, CPU)
     pair = testbed.pairs()[0]
-    queries = method.queries(testbed)
+    queries = method.queries(offered(method, testbed))
     expected = method.distance(*[method.represent(testbed.zoo[name].load(), queries) for name in pair])
     assert distances(tmp_path, list(pair)).loc[pair] == pytest.approx(expected)
 

@@ -131,7 +131,8 @@ def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed,
 
     table = oracle(testbed).round(4)
     stored = described(table, testbed)
-    settings = {"testbed": {}, "method": {}, "seed": 0, "name": "x", "device": "cpu"}
+    method = {"_target_": "experiments.interfaces.Method"}
+    settings = {"testbed": {}, "method": method, "seed": 0, "name": "x", "device": "cpu"}
     record.save(tmp_path, settings, stored, Report({}), 1.0, images="")
     again = record.distances(tmp_path)
     assert testbed.score(again).metrics == pytest.approx(testbed.score(table).metrics)

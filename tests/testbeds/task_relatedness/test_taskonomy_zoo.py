@@ -4,6 +4,9 @@ import hashlib
 import io
 import json
 from collections import OrderedDict
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,16 @@ from hydra.utils import instantiate
 from PIL import Image
 
 import run
+from experiments.interfaces import Method, Samples
+from experiments.measure import measure
 from experiments.prepare import prepare
+from experiments.queries.paths import paths
+from experiments.queries.samples import random_samples
+from experiments.queries.starts import mid_grey
 from experiments.storage.configuration import composed
 from experiments.testbeds.task_relatedness.taskonomy import encoder, taskonomy
 from experiments.testbeds.task_relatedness.tasks import TASKS
-from modelgif_core import Paths, extract_field
+from modelgif_core import Paths, cosine, extract_field, pairwise_cosine
 from modelgif_core.readout import channel_peaks
 from modelgif_core.view import colour_mean
 
@@ -96,6 +104,47 @@ def test_a_field_of_an_encoder_is_complete_up_to_quadrature(zoo):
     gain = (follow * (model(end) - model(paths.starts))).sum()
     assert field.shape == (1, 16, 32 * 32)
     assert 3 * field[0, -1].sum() == pytest.approx(gain.item(), rel=0.05)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Encoders, compared as asked."""
+
+    zoo: dict
+    compared: list
+    samples: Samples
+    budget: int = 64
+    tested_roles: frozenset = frozenset()
+    offers: frozenset = frozenset()
+
+    def pairs(self):
+        return self.compared
+
+
+@pytest.mark.parametrize(
+    "compared", [[("normal", "room_layout")], list(combinations_with_replacement(["normal", "room_layout"], 2))]
+)
+def test_over_64_images_in_chunks_each_encoders_file_is_opened_once(compared, zoo):
+    opened = []
+
+    def load(model):
+        opened.append(model.name)
+        return model.load()
+
+    watched = {name: replace(model, load=partial(load, model)) for name, model in zoo.items()}
+    images = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    method = Method(
+        partial(paths, choose=partial(random_samples, seed=0), start=mid_grey),
+        partial(extract_field, steps=2, readout=channel_peaks, view=colour_mean),
+        cosine,
+        "input-gradient",
+        steps=2,
+        pairwise=pairwise_cosine,
+    )
+    table, cost = measure(Place(watched, compared, Samples(images)), method, torch.device("cpu"), chunk=1)
+    assert sorted(opened) == ["normal", "room_layout"]
+    assert table.shape == (len(compared), 64)
+    assert cost["cost/gradient_per_model"] == 64 * 2
 
 
 @pytest.mark.parametrize("harm", ["truncated", "one byte changed", "empty", "another task's"])
