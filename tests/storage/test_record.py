@@ -1,6 +1,7 @@
 """A run is finished once its report is there; nothing else counts."""
 
 import json
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -71,3 +72,31 @@ def test_every_committed_record_names_its_own_folder():
         saved = json.loads((folder / "report.json").read_text())
         assert {"metrics", "config", "identity", "commit", "device", "seconds"} <= set(saved)
         assert identity.digest(saved["identity"]) == folder.name
+
+
+@pytest.mark.parametrize(
+    ("file", "shows"),
+    [
+        ("modelgif_core/field.py", True),
+        ("conf/config.yaml", True),
+        ("run.py", True),
+        ("experiments/new.py", True),
+        ("results/tables/new.md", False),
+        ("README.md", False),
+    ],
+)
+def test_a_record_says_whether_any_file_of_the_project_differed_from_its_commit(file, shows, tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b", *words], cwd=tmp_path, check=True)
+
+    for name in ("modelgif_core/field.py", "conf/config.yaml", "run.py", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "Begin")
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    assert "changed" not in record.commit()
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("2")
+    assert record.commit().endswith(" (changed)") == shows

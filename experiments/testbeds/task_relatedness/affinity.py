@@ -49,7 +49,7 @@ def measured(zoo: Zoo, *, normalise: str) -> Truth:
     """The affinity that the zoo's own encoders show on held-out scenes.
 
     Args:
-        zoo: models whose facts hold `transfer`: the errors of readouts on their frozen features.
+        zoo: models whose facts hold `transfer`: the errors of probes on their frozen features.
         normalise: `gain` or `ordinal`.
     """
     known = {"gain": gain, "ordinal": ordinal}
