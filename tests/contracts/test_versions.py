@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "7fa307a85422"),
+    "ip_protection": (2, "c241aba97b29"),
     "task_relatedness": (2, "749d218bde20"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "c73c54be1f17"),
+    "unlearning": (2, "4bda276217dc"),
 }
 """Version of the zoo and digest of its training code."""
 

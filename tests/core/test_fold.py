@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from experiments.resnet_cifar import resnet
+from experiments.networks.resnet_cifar import resnet
 from torch import nn
 
 from modelgif_core import Paths, extract_field, fold_batchnorm
