@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from experiments.interfaces import Method, Pair, Testbed, ZooModel
 from experiments.memory import return_freed_memory, reuse_freed_memory, rise
+from experiments.networks.forward import predictions
 from experiments.offers import offered, refuse_unmet
 from modelgif_core import Paths
 from modelgif_core.paths import held_at_once
@@ -214,8 +215,7 @@ def _table(columns: Columns) -> pd.DataFrame:
 def _refuse_misfit(opened: Kept, name: str, example: Tensor) -> None:
     """Try one sample on the first model, so that images of a wrong size are named as such."""
     try:
-        with torch.no_grad():
-            opened(name)(example)
+        predictions(opened(name), example)
     except RuntimeError as error:
         shape = tuple(example.shape[1:])
         raise ValueError(f"samples {shape} do not fit the model {name}: {str(error).splitlines()[0]}") from error

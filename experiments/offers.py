@@ -23,7 +23,8 @@ def refuse_unmet(method: Method, testbed: Testbed) -> None:
     if unknown:
         raise ValueError(f"there is no need {unknown[0]!r} to offer; the needs are {', '.join(NEEDS)}")
     for need in method.needs:
-        if need not in testbed.offers and not (need == "source" and method.leak):
+        scored = need == "source" and _source(testbed).role in testbed.tested_roles  # whatever is offered
+        if (scored or need not in testbed.offers) and not (need == "source" and method.leak):
             raise ValueError(f"{method.label} {NEEDS[need]}")
     known = {model.role for model in testbed.zoo.values()}
     for use, roles in (method.roles or {}).items():
@@ -52,10 +53,14 @@ def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Off
     return Offered(
         samples=testbed.samples,
         budget=testbed.budget,
-        source=handed(testbed.zoo[testbed.pairs()[0][0]]) if "source" in method.needs else None,
+        source=handed(_source(testbed)) if "source" in method.needs else None,
         models={
             use: [handed(model) for model in testbed.zoo.values() if model.role in roles]
             for use, roles in (method.roles or {}).items()
         },
         pools=testbed.pools() if "pools" in method.needs else None,  # pyright: ignore[reportAttributeAccessIssue]
     )
+
+
+def _source(testbed: Testbed) -> ZooModel:
+    return testbed.zoo[testbed.pairs()[0][0]]

@@ -9,7 +9,8 @@ def predictions(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> T
     model.eval()
     device = next((p.device for p in model.parameters()), inputs.device)
     with torch.no_grad():
-        return torch.cat([model(part.to(device)) for part in inputs.split(batch_size)])
+        # A copy, because a model's first layer may work in place.
+        return torch.cat([model(part.to(device, copy=True)) for part in inputs.split(batch_size)])
 
 
 def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:

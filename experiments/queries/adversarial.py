@@ -12,6 +12,7 @@ from captum.robust import PGD
 from torch import Tensor
 
 from experiments.interfaces import Offered, Samples
+from experiments.networks.forward import predictions
 from experiments.queries.samples import random_samples, source
 from modelgif_core.readout import Readout
 
@@ -58,8 +59,7 @@ def pgd_samples(
         torch.manual_seed(seed)  # captum draws from torch's own generator
         for index in torch.arange(len(moved)).split(max(1, AT_ONCE // moved[0].numel())):
             images = clean.inputs[index].to(device)
-            with torch.no_grad():
-                outputs = model(images.clone())
+            outputs = predictions(model, images)
             follow = readout(outputs, None if clean.labels is None else clean.labels[index].to(device))
             target = (outputs, follow)
             moved[index] = attack.perturb(images, epsilon, step, iterations, target, random_start=True).cpu()

@@ -135,6 +135,16 @@ def numbers(embedding):
     return [part for part in vars(embedding).values() if not isinstance(part, str)]
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_made_of_fragments_and_inherits_from_no_rival(name):
+    text = OmegaConf.load(ROOT / "conf" / "method" / f"{name}.yaml")
+    own = {"queries", "/method/queries@queries", "_self_"}
+    parents = [part if isinstance(part, str) else next(iter(part)) for part in text.get("defaults", [])]
+    inherited = [parent for parent in parents if parent not in own]
+    assert all(parent.startswith("/method/modelgif") for parent in inherited)
+    assert not inherited or name.startswith("modelgif/")
+
+
 def relatives(source, target, toy):
     if toy == "ip_protection":
         return target.startswith("finetune_a")

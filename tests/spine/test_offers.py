@@ -105,8 +105,9 @@ def test_queries_see_what_the_method_declares_and_no_more():
 
 def test_a_source_that_is_scored_and_scored_roles_are_seen_by_those_alone_who_say_so():
     scored = place(tested_roles=frozenset({"victim", "suspect"}), offers=frozenset())
-    with pytest.raises(ValueError, match="the source model, which is itself scored here"):
-        offered(method(needs=["source"]), scored)
+    for testbed in (scored, replace(scored, offers=frozenset({"source"}))):
+        with pytest.raises(ValueError, match="the source model, which is itself scored here"):
+            offered(method(needs=["source"]), testbed)
     seen = offered(method(needs=["source"], roles={"far": ["suspect"]}, leak=True), scored)
     assert seen.source.name == "victim-0"
     assert [model.role for model in seen.models["far"]] == ["suspect"] * 2

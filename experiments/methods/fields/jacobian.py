@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from experiments.networks.forward import predictions
 from modelgif_core import Paths, extract_field
 from modelgif_core.quadrature import Rule
 from modelgif_core.view import View
@@ -54,9 +55,7 @@ def channel_fields(
 
         return signs
 
-    device = next((p.device for p in model.parameters()), paths.ends.device)
-    with torch.no_grad():
-        channels = model(paths.ends[:1].to(device, copy=True)).shape[1]
+    channels = predictions(model, paths.ends[:1]).shape[1]
     settings = {"steps": steps, "rule": rule, "view": view, "cumulative": cumulative}
     fields = [
         extract_field(model, paths, readout=follow(c), times_direction=times_direction, **settings)
