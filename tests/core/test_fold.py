@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 import torchvision
-from experiments.networks.resnet_cifar import resnet
 from torch import nn
 
+from experiments.networks.resnet_cifar import resnet
 from modelgif_core import Paths, extract_field, fold_batchnorm
 
 IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

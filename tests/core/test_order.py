@@ -6,9 +6,9 @@ import pytest
 import timm
 import torch
 import torchvision
-from experiments.networks.resnet_cifar import resnet
 from torch import nn
 
+from experiments.networks.resnet_cifar import resnet
 from modelgif_core import prepared
 from modelgif_core.order import memory_order
 
