@@ -10,7 +10,9 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+from hydra.utils import instantiate
 
+from experiments.interfaces import Method
 from experiments.storage import configuration
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +35,12 @@ def without_shape_checks() -> Iterator[None]:
 @pytest.fixture
 def config() -> Callable[..., dict[str, Any]]:
     return configuration.resolved
+
+
+@pytest.fixture
+def method(config: Callable[..., dict[str, Any]]) -> Callable[..., Method]:
+    """The method of that name, with overrides."""
+    return lambda name, *overrides: instantiate(config(f"method={name}", *overrides)["method"], _convert_="all")
 
 
 @pytest.fixture

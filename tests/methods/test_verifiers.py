@@ -7,19 +7,17 @@ from functools import cache, partial
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from torch import nn
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import one_hot
 
-from experiments.interfaces import NEEDS, POOLS, Method, Offered, Pools, Samples, Zoo, ZooModel
+from experiments.interfaces import NEEDS, POOLS, Method, Pools, Samples, Zoo, ZooModel
 from experiments.measure import measure
 from experiments.methods.features import similarity
-from experiments.methods.knowledge import accuracy, answers, lira, membership, probes, relearn
-from experiments.methods.outputs import pointwise, zest, zrf
+from experiments.methods.knowledge import accuracy, answers, lira, probes, relearn
+from experiments.methods.outputs import pointwise, zrf
 from experiments.networks.perturbed import changed
 from experiments.networks.reinitialised import reinitialised
 from experiments.offers import offered
-from experiments.queries.starts import black
 from experiments.testbeds.ip_protection.toy import network
 from experiments.testbeds.unlearning.fakes import head_suppressed
 from experiments.testbeds.unlearning.pools import split
@@ -109,11 +107,6 @@ def listed(tables, labels=None):
     labels = [torch.zeros(len(table), dtype=torch.long) for table in tables] if labels is None else labels
     parts = [Samples(*pair) for pair in zip(numbers, labels, strict=True)]
     return Given(torch.cat(tables)), Pools(*parts, classes=tables[0].shape[1], label=None)
-
-
-@pytest.fixture
-def method(config):
-    return lambda name, *overrides: instantiate(config(f"method={name}", *overrides)["method"], _convert_="all")
 
 
 @pytest.mark.parametrize("name", [*BY_POOLS, *BY_SAMPLES])
@@ -230,86 +223,6 @@ def test_relearning_refuses_settings_that_make_no_sense_and_divergence():
         relearn.relearn_time(head_suppressed(striped().model, FORGOTTEN), striped().pools, seed=0, rate=1e20)
 
 
-def sure(count, margin):
-    """Logits of two classes: the first leads by this margin."""
-    return torch.tensor([[float(margin), 0.0]]).repeat(count, 1)
-
-
-@pytest.mark.parametrize(("margin", "share"), [(8, 1), (0, 0)])
-def test_the_entropy_attack_calls_member_what_is_as_sure_as_members_however_many_they_are(margin, share):
-    model, pools = listed([sure(10, margin), sure(10, 0), sure(300, 8), sure(10, 0)])
-    assert membership.entropy_attack(model, pools) == share
-
-
-def test_the_loss_attack_sees_remembered_images_and_nothing_in_exchangeable_ones():
-    attack = partial(membership.loss_attack, seed=0)
-    remembered = listed([sure(40, 8), sure(15, -8), sure(1, 0), sure(1, 0)])
-    alike = listed([sure(40, 3), sure(15, 3), sure(1, 0), sure(1, 0)])
-    generator = torch.Generator().manual_seed(0)
-    noise = [torch.randn(size, 2, generator=generator) for size in (200, 200, 1, 1)]
-    extreme = listed([sure(40, 8), sure(15, -1e30), sure(1, 0), sure(1, 0)])
-    assert attack(*remembered) == 1
-    assert attack(*alike) == 0.5
-    assert attack(*listed(noise)) == pytest.approx(0.5, abs=0.08)
-    assert attack(*extreme) == 1  # clipped
-    with pytest.raises(ValueError, match="4 forgotten and 15 unseen images"):
-        attack(*listed([sure(4, 3), sure(15, 3), sure(1, 0), sure(1, 0)]))
-
-
-def test_confidence_is_the_log_odds_and_stays_finite():
-    probabilities = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]], dtype=torch.float64)
-    model, pools = listed([probabilities.log()] * 4)
-    found = lira.confidence(model, pools, pool="retain")
-    torch.testing.assert_close(found, torch.tensor([0.0, math.log(9)], dtype=torch.float64))
-    model, pools = listed([sure(1, 1000.0), sure(1, -1000.0), sure(1, 0), sure(1, 0)])
-    assert lira.confidence(model, pools, pool="forget") == 1000
-    assert lira.confidence(model, pools, pool="forget_unseen") == -1000
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shadows_that_saw_the_image(shared):
-    def shadow(shift):  # the first image is remembered by those who saw it, the second never
-        logits = torch.tensor([[4.0, 0], [0.0, 0]]) + torch.tensor([[shift, 0]])
-        return logits if shift >= 0 else torch.tensor([[1 + shift, 0], [-1 + shift, 0]])
-
-    _, pools = listed([torch.zeros(2, 2)] * 4)
-    models = {f"in-{n}": shadow(n / 4) for n in range(4)} | {f"out-{n}": shadow(-1 - n / 4) for n in range(4)}
-    zoo = [ZooModel(name, name.split("-")[0], "toy", partial(Given, table)) for name, table in models.items()]
-    kinds = {kind: [model for model in zoo if kind.startswith(model.role)] for kind in ("inside", "outside")}
-    shadows = lira.with_shadows(Offered(pools.forget, 2, models=kinds, pools=pools), pool="forget", shared=shared)
-    ratio = lira.likelihood_ratio(Given(torch.tensor([[4.4, 0], [-2.4, 0]])), shadows)
-    assert ratio[0] > 0 > ratio[1]
-    variance = torch.tensor([n / 4 for n in range(4)]).var().item()
-    torch.testing.assert_close(shadows.inside.variance, torch.full((2,), variance, dtype=torch.float64))
-    middle = (shadows.inside.mean + shadows.outside.mean) / 2
-    undecided = Given(torch.stack([middle, torch.zeros(2)], 1))
-    assert lira.likelihood_ratio(undecided, shadows).abs().max() < 1e-5  # where the Gaussians cross
-
-
-def test_shadows_share_the_mean_variance_or_have_their_own():
-    _, pools = listed([torch.zeros(2, 2)] * 4)
-    tables = [torch.tensor([[x, 0.0], [3 * x, 0]]) for x in (-1.0, 1.0)]
-
-    def fitted(*tables, shared):
-        zoo = [ZooModel(f"{n}", "shadow", "toy", partial(Given, table)) for n, table in enumerate(tables)]
-        handed = Offered(pools.forget, 2, models={"inside": zoo, "outside": zoo}, pools=pools)
-        return lira.with_shadows(handed, pool="forget", shared=shared)
-
-    assert fitted(*tables, shared=False).inside.variance.tolist() == pytest.approx([2, 18])
-    assert fitted(*tables, shared=True).inside.variance.tolist() == pytest.approx([10, 10])
-    shadows = fitted(tables[0], tables[0], shared=True)
-    assert lira.likelihood_ratio(Given(tables[1]), shadows).tolist() == [0, 0]
-
-
-def test_shadows_that_are_scored_or_too_few_are_refused(method):
-    scored = replace(method("lira"), roles={"inside": ["unlearned"], "outside": ["retrain_calibrate"]})
-    with pytest.raises(ValueError, match=r"roles \['unlearned'\] \(inside\) are scored by this testbed"):
-        offered(scored, standin())
-    few = replace(scored, roles={"inside": ["unrelated_calibrate"], "outside": ["original"]})
-    with pytest.raises(ValueError, match="needs two shadow models, not 1: name more roles for 'outside'"):
-        few.queries(offered(few, standin()))
-
-
 def test_activation_distance_runs_from_zero_to_the_root_of_two():
     one, other = torch.tensor([[80.0, 0, 0]]), torch.tensor([[0, 80.0, 0]])
     assert pointwise.activation_distance(one, one).item() == 0
@@ -331,51 +244,6 @@ def test_zero_retrain_forgetting_is_one_for_the_untrained_network_itself_and_low
     found = zrf.zero_retrain_forgetting(opposed, samples, seed=3)
     assert found == pytest.approx(1 - bits, abs=0.03)
     assert 0 <= found < 1
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 20, 20), (3, 32, 32)])
-def test_superpixels_cover_grey_and_colour_images_and_have_as_many_masks_as_asked(shape):
-    coarse = torch.rand(4, shape[0], 4, 4, generator=torch.Generator().manual_seed(0))
-    inputs = interpolate(coarse, size=shape[1:], mode="bilinear")
-    testbed = replace(standin(), samples=Samples(inputs), budget=3)
-    queries = zest.switched_samples(testbed, seed=0, masks=50, superpixels=12)
-    assert queries.inputs.shape == (3, *shape)
-    for superpixels, masks in zip(queries.superpixels, queries.masks, strict=True):
-        assert superpixels.unique().tolist() == list(range(masks.shape[1]))
-        assert masks.shape[0] == 50
-        assert 4 <= masks.shape[1] <= 30
-        assert 0.4 < masks.float().mean() < 0.6
-
-
-@pytest.mark.parametrize("width", [None, 0.25])
-def test_zest_recovers_a_model_that_is_linear_in_which_superpixels_are_shown(width):
-    testbed = standin()
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(64, 3, bias=False)).eval()
-    queries = zest.switched_samples(testbed, seed=0, masks=100, superpixels=8, fill=black)
-    found = zest.signature(linear, queries, width=width, ridge=1e-9)
-    for image, superpixels, weights in zip(queries.inputs, queries.superpixels, found, strict=True):
-        parts = linear[1].weight.detach() * image.flatten()
-        truth = torch.stack([parts[:, superpixels.flatten() == part].sum(1) for part in range(superpixels.max() + 1)])
-        torch.testing.assert_close(weights[: len(truth)].float(), truth, atol=1e-5, rtol=1e-4)
-        assert not weights[len(truth) :].any()
-
-
-def test_zest_tells_relatives_from_strangers_and_refuses_what_it_cannot_compare():
-    queries = zest.switched_samples(standin(), seed=0, masks=60)
-    original, relative, stranger = (
-        zest.signature(model, queries) for model in (network(0), changed(0.05, 1, partial(network, 0)), network(1))
-    )
-    near, far = zest.signature_cosine(original, relative), zest.signature_cosine(original, stranger)
-    assert near.shape == (12,)
-    assert near.max() < far.min()
-    assert zest.signature_cosine(original, -original).tolist() == pytest.approx([2] * 12)
-    assert zest.signature_cosine(original, torch.zeros_like(original)).isnan().all()
-    with pytest.raises(ValueError, match="one shape"):
-        zest.signature_cosine(original, original[..., :9])
-    with pytest.raises(ValueError, match="come from classifiers"):
-        zest.signature(network(0)[:2], queries)
-    with pytest.raises(ValueError, match="at least as many masks, not 3; raise masks"):
-        zest.switched_samples(standin(), seed=0, masks=3)
 
 
 def test_cka_of_penultimate_features_is_blind_to_the_head():
