@@ -1,0 +1,76 @@
+"""What a run leaves behind when the disk is full, when it is killed, and beside another one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from conftest import ROOT, TOY
+
+RUN = str(ROOT / "run.py")
+
+
+QUICK = [*TOY, "wandb=disabled"]
+
+
+def test_a_full_disk_ends_in_one_clear_line_and_no_record(command, tmp_path):
+    def limit():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = command(RUN, *QUICK, preexec_fn=limit)
+    assert done.returncode != 0
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("report.json"))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one_and_refuses_in_one_line(command, tmp_path):
+    sweep = ["-m", *QUICK, "method=modelgif,agreement", "testbed.budget=8,161"]
+    serial = command(RUN, *sweep, "results=serial")
+    parallel = command(RUN, *sweep, "results=parallel", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    for done in (serial, parallel):
+        assert done.returncode != 0
+        assert "not 161" in done.stderr
+        assert "Traceback" not in done.stderr
+    tables = {
+        folder: {file.parent.name: file.read_bytes() for file in tmp_path.glob(f"{folder}/runs/*/distances.csv")}
+        for folder in ("serial", "parallel")
+    }
+    assert tables["serial"]
+    assert all(tables["parallel"].get(name) == table for name, table in tables["serial"].items())
+
+
+def test_killed_at_any_moment_a_run_leaves_no_record_or_a_whole_one_and_then_gives_the_same_table(command, tmp_path):
+    began = time.monotonic()
+    command(RUN, *QUICK, "results=whole")
+    duration = time.monotonic() - began
+    (whole,) = tmp_path.glob("whole/runs/*/distances.csv")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def written() -> bool:
+        return bool(list(tmp_path.glob("cut/runs/*/distances.csv")))
+
+    def late() -> bool:
+        return time.monotonic() > started + 0.8 * duration
+
+    for moment in (late, written):
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, RUN, *QUICK, "results=cut"],
+            cwd=tmp_path, env=environment, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not moment() and time.monotonic() < started + 10 * duration:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for report in tmp_path.glob("cut/runs/*/report.json"):
+            assert json.loads(report.read_text())["metrics"]
+            assert (report.parent / "distances.csv").read_bytes() == whole.read_bytes()
+    assert command(RUN, *QUICK, "results=cut").returncode == 0
+    (again,) = tmp_path.glob("cut/runs/*/distances.csv")
+    assert again.read_bytes() == whole.read_bytes()
