@@ -106,16 +106,6 @@ def awaited(result: Tensor) -> Tensor:
     return result
 
 
-def growth(work: Callable[[], Any], device: torch.device) -> float:
-    """How far memory (GB) of the device rises during the work, above what is held before."""
-    if device.type != "cuda":
-        return memory_growth(work)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    work()
-    return (torch.cuda.max_memory_allocated(device) - before) / 1e9
-
-
 def shares(model: nn.Module, paths: Paths) -> dict[str, float]:
     """Where our extractor's time goes: shares of convolutions, other products, and all that is bound by memory."""
     with torch.profiler.profile() as profile:
@@ -155,7 +145,9 @@ def compare(
     memory = dict.fromkeys(ways, 0.0)
     for _ in range(repeats):
         for name, way in ways.items():
-            grown = growth(lambda way=way, spent=seconds[name]: spent.append(timed(lambda: awaited(way()))[1]), device)
+            grown = memory_growth(
+                lambda way=way, spent=seconds[name]: spent.append(timed(lambda: awaited(way()))[1]), device
+            )
             memory[name] = max(memory[name], grown)
     gradients = references * STEPS
     work = gflop_of_a_gradient(model, images[:1])

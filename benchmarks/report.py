@@ -4,18 +4,16 @@ import json
 import platform
 import re
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 from typing import Any
 
 import pandas as pd
 import torch
 
-from experiments.memory import return_freed_memory
+from experiments.memory import CPU, rise
 from experiments.storage.files import write
 from experiments.storage.record import commit
 
@@ -54,29 +52,12 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), perf_counter() - began
 
 
-def peak_memory(work: Callable[[], Any]) -> float:
-    """The most memory (GB) that this process holds during the work; since it started where Linux's reset is missing."""
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5")
+def memory_growth(work: Callable[[], Any], device: torch.device = CPU) -> float:
+    """How far memory (GB) of the device rises during the work; NaN where it cannot be known."""
+    risen = rise(device)
     work()
-    status = Path("/proc/self/status")
-    if reset.exists() and status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1e6
-    return getrusage(RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
-
-
-def memory_held() -> float:
-    """What the process holds now (GB), without what it has freed."""
-    return_freed_memory()
-    return peak_memory(lambda: None)
-
-
-def memory_growth(work: Callable[[], Any]) -> float:
-    """How far memory (GB) rises during the work, above what the process holds before."""
-    before = memory_held()
-    return peak_memory(work) - before
+    found = risen()
+    return float("nan") if found is None else found
 
 
 def save(

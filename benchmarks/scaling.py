@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from benchmarks.report import memory_growth, memory_held, save, timed
+from benchmarks.report import memory_growth, save, timed
 from experiments.interfaces import Method, Offered, Pair, Report, Samples, Zoo, ZooModel
 from experiments.measure import measure
-from experiments.memory import return_freed_memory, reuse_freed_memory
+from experiments.memory import held, return_freed_memory, reuse_freed_memory
 from experiments.queries.paths import paths
 from experiments.queries.samples import random_samples
 from experiments.queries.starts import mean_colour
@@ -126,9 +126,9 @@ def cost(way: str, size: Size, repeats: int) -> Cost:
     WAYS[way](testbed(WARM_UP), WARM_UP.steps)
     work = partial(WAYS[way], testbed(size), size.steps)
     seconds: list[float] = []
-    before = memory_held()
+    before = held()
     most = max(memory_growth(lambda: seconds.append(timed(work)[1])) for _ in range(repeats))
-    return Cost(mean(seconds), most, memory_held() - before)
+    return Cost(mean(seconds), most, held() - before)
 
 
 @cache

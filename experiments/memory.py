@@ -33,6 +33,12 @@ def rise(device: torch.device = CPU) -> Callable[[], float | None]:
     return lambda: max(0.0, _status("VmHWM") - before)
 
 
+def held() -> float:
+    """Main memory (GB) that the process holds now, without what it has freed; NaN where it cannot be known."""
+    return_freed_memory()
+    return _status("VmRSS") if STATUS.exists() else float("nan")
+
+
 def reuse_freed_memory() -> None:
     """Let glibc serve a batch from what the last one freed: else it fetches, and clears, new pages for every one."""
     with suppress(AttributeError, OSError, TypeError):  # another C library
