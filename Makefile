@@ -1,5 +1,6 @@
 # make demo   train the embedded zoo, measure every method, print the table
 # make test   all tests
+# make drills kills, damages, crowds, full disks, at full size: minutes; writes results/reliability.md
 # make check  format, lint, types
 # Each creates the environment in .venv if it is missing; nothing is needed but Python 3.11 or later.
 PYTHON ?= python3
@@ -8,7 +9,7 @@ export PYTHONHASHSEED := 0
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: demo test check tables clean
+.PHONY: demo test drills check tables clean
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare
@@ -17,6 +18,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
+
+drills: .venv/installed
+	$(BIN)/python tests/drills/reliability.py
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
