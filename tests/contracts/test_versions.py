@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "c241aba97b29"),
-    "task_relatedness": (2, "749d218bde20"),
+    "ip_protection": (2, "9bf06b26b1be"),
+    "task_relatedness": (2, "fb2dcb450c40"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "4bda276217dc"),
+    "unlearning": (2, "ae3310463bf2"),
 }
 """Version of the zoo and digest of its training code."""
 
