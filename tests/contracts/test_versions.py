@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "c241aba97b29"),
-    "task_relatedness": (2, "749d218bde20"),
+    "ip_protection": (2, "fadf606b20f4"),
+    "task_relatedness": (2, "a2b17a672e7e"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "4bda276217dc"),
+    "unlearning": (2, "803320d9db90"),
 }
 """Version of the zoo and digest of its training code."""
 
