@@ -38,7 +38,7 @@ def explained(action: str) -> Iterator[None]:
         raise
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "choose another folder")
-        raise OSError(error.errno, f"{action}: {error.strerror or error}; {remedy}") from error
+        raise OSError(f"{action}: {error.strerror or error}; {remedy}") from error
 
 
 def read(path: Path) -> bytes:

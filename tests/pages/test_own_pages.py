@@ -49,7 +49,7 @@ def measured_again(run, folder):
     saved["metrics"]["spearman_without"] = 0.123
     del saved["checksum"]
     saved["checksum"] = identity.digest(saved)
-    (folder / run.name / "report.json").write_text(json.dumps(saved))
+    (folder / run.name / "report.json").write_text(json.dumps(saved, indent=1))
 
 
 def test_a_page_of_own_runs_says_so_and_hides_no_recorded_one(project, monkeypatch, capsys):
