@@ -31,7 +31,7 @@ tables: .venv/installed
 	$(BIN)/python -m experiments.pages
 
 clean:
-	rm -rf results/runs results/wandb cache .pytest_cache .ruff_cache
+	rm -rf results/runs results/pages results/wandb cache .pytest_cache .ruff_cache
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

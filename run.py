@@ -7,6 +7,7 @@ python run.py experiment=ip_protection              # a table
 python run.py testbed=unlearning testbed/zoo=unlearning_cifar100 dry_run=true   # does a long run hold together?
 """
 
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
@@ -27,18 +28,28 @@ def main(cfg: DictConfig) -> None:
         return
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     folder = record.folder(config)
+    if answered(config, folder):  # before the lock, which has to be written
+        return
     with lock(folder):
-        finished = record.finished(folder)
-        if finished and not cfg.rerun:
-            if record.places(finished["config"]["testbed"]) != record.places(config["testbed"]):
-                from experiments.job import refuse_other_images
-
-                refuse_other_images(config, finished, folder)
-            print(f"{record.title(config)}: finished before, see {folder} (rerun=true measures again)")
+        if answered(config, folder):  # by whoever held the lock
             return
         from experiments.job import run  # only here, so that a finished run answers at once
 
+        record.forget(folder)
         run(config, folder)
+
+
+def answered(config: dict[str, Any], folder: Path) -> bool:
+    """Whether the run's record is there and not to be made anew; says where."""
+    finished = None if config["rerun"] else record.finished(folder, folder.name)
+    if finished is None:
+        return False
+    if record.places(finished["config"]["testbed"]) != record.places(config["testbed"]):
+        from experiments.job import refuse_other_images
+
+        refuse_other_images(config, finished, folder)
+    print(f"{record.title(config)}: finished before, see {folder} (rerun=true measures again)")
+    return True
 
 
 def rehearse(cfg: DictConfig) -> None:

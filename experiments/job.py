@@ -50,7 +50,7 @@ def fingerprint(testbed: Testbed) -> str:
 
 def refuse_other_images(config: dict[str, Any], finished: dict[str, Any], folder: Path) -> None:
     """Refuse a finished run that was measured on other images than lie where this configuration says."""
-    if fingerprint(instantiate(config["testbed"], _convert_="all")) != finished["images"]:
+    if fingerprint(instantiate(config["testbed"], _convert_="all")) != finished.get("images"):
         there = ", ".join(str(place) for place in record.places(finished["config"]["testbed"]).values())
         raise ValueError(
             f"{folder}/report.json was measured on other images ({there}); take another folder for results, or "

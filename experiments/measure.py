@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from experiments.interfaces import Method, Pair, Testbed, ZooModel
 from experiments.memory import return_freed_memory, reuse_freed_memory, rise
-from experiments.networks.forward import predictions
+from experiments.networks import misfit
 from experiments.offers import offered, refuse_unmet
 from modelgif_core import Paths
 from modelgif_core.paths import held_at_once
@@ -93,11 +93,11 @@ def measure(
     names = {name for pair in pairs for name in pair}
     opened = Kept(lambda name: _opened(testbed.zoo[name], device, cost), memory_gb * 1e9)
     example = testbed.samples.inputs[:1].to(device)
-    _refuse_misfit(opened, pairs[0][0], example)
-    queries = method.queries(offered(method, testbed, lambda name: opened(name, again=name in names)))
+    misfit.refuse_misfit(opened(pairs[0][0]), pairs[0][0], example)
+    queries = _selected(method, testbed, lambda name: opened(name, again=name in names), example)
     selecting, selected = replace(cost), perf_counter()
-    ready = Kept(lambda name: _ready(method, opened(name, again=False), example), opened.room)
-    table = _table(_compared(method, queries, pairs, ready, chunk, progress))
+    ready = Kept(lambda name: _ready(method, opened(name, again=False), name, example), opened.room)
+    table = _table(_compared(method, queries, pairs, ready, chunk, progress, example))
     _refuse_infinite(table)
     models = len(names)
     found = {
@@ -113,7 +113,25 @@ def measure(
     return table, found if most is None else found | {"cost/peak_memory_gb": most}
 
 
-def _compared(method: Method, queries: Any, pairs: list[Pair], ready: Kept, chunk: int, progress: Progress) -> Columns:
+def _selected(method: Method, testbed: Testbed, opened: Callable[[str], nn.Module], example: Tensor) -> Any:
+    """The method's queries; a model that they were to be chosen with and that the samples do not fit is named."""
+    shown: dict[str, None] = {}
+
+    def show(name: str) -> nn.Module:
+        shown[name] = None
+        return opened(name)
+
+    try:
+        return method.queries(offered(method, testbed, show))
+    except misfit.ERRORS:
+        for name in shown:
+            misfit.refuse_misfit(opened(name), name, example)
+        raise
+
+
+def _compared(
+    method: Method, queries: Any, pairs: list[Pair], ready: Kept, chunk: int, progress: Progress, example: Tensor
+) -> Columns:
     """Every pair's distances, the queries in blocks of chunks: sources first, then whom they meet."""
     sources = list(dict.fromkeys(source for source, _ in pairs))
     names = list(dict.fromkeys([*sources, *(target for _, target in pairs)]))
@@ -135,7 +153,7 @@ def _compared(method: Method, queries: Any, pairs: list[Pair], ready: Kept, chun
         nonlocal done
         model = ready(name, again=block is not blocks[-1])
         for part in block:
-            yield _represented(method, model, part, name)
+            yield _represented(method, model, part, name, example)
             done += 1
             progress(done, total)
 
@@ -185,15 +203,16 @@ def _emptied(parts: list[Any]) -> Iterator[Any]:
         yield parts.pop(0)
 
 
-def _represented(method: Method, model: nn.Module, queries: Any, name: str) -> Any:
-    try:
+def _represented(method: Method, model: nn.Module, queries: Any, name: str, example: Tensor) -> Any:
+    with misfit.named(name, model, example):
         return method.represent(model, queries)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
-def _ready(method: Method, model: nn.Module, example: Tensor) -> nn.Module:
-    return model if method.prepare is None else method.prepare(model, example)
+def _ready(method: Method, model: nn.Module, name: str, example: Tensor) -> nn.Module:
+    if method.prepare is None:
+        return model
+    with misfit.named(name, model, example):
+        return method.prepare(model, example)
 
 
 def _opened(model: ZooModel, device: torch.device, cost: Cost) -> nn.Module:
@@ -210,15 +229,6 @@ def _bytes(model: nn.Module) -> int:
 
 def _table(columns: Columns) -> pd.DataFrame:
     return pd.DataFrame(columns.values(), index=pd.MultiIndex.from_tuples(columns, names=["source", "target"]))
-
-
-def _refuse_misfit(opened: Kept, name: str, example: Tensor) -> None:
-    """Try one sample on the first model, so that images of a wrong size are named as such."""
-    try:
-        predictions(opened(name), example)
-    except RuntimeError as error:
-        shape = tuple(example.shape[1:])
-        raise ValueError(f"samples {shape} do not fit the model {name}: {str(error).splitlines()[0]}") from error
 
 
 def _refuse_infinite(table: pd.DataFrame) -> None:

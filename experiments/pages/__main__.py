@@ -1,4 +1,7 @@
-"""Tables and their figures, read back from records: python -m experiments.pages [experiment ...]."""
+"""Tables and their figures, read back from records: python -m experiments.pages [experiment ...].
+
+Pages of own runs go to `results/pages`. Those under version control, and the README, change by `--record` alone.
+"""
 
 import argparse
 import re
@@ -6,57 +9,105 @@ import sys
 from pathlib import Path
 
 from experiments.pages import sweep
-from experiments.pages.page import render
+from experiments.pages.page import markdown, render, runs_shown
+from experiments.pages.sweep import Experiment
 from experiments.storage import configuration
-from experiments.storage.files import ROOT, write
+from experiments.storage.files import ROOT, read, write
 
-OWN, RECORDED = Path("results/runs"), Path("results/recorded")
+RUNS, PAGES = Path("results/runs"), Path("results/pages")
+"""Own runs and their pages, beneath the folder that the command is given in."""
+RESULTS = ROOT / "results"
+RECORDED = RESULTS / "recorded"
 
 
 def fill_readme(readme: str, tables: dict[str, str]) -> str:
-    """The README with each `<!-- table: NAME -->` block replaced by that table."""
+    """The README with each `<!-- table: NAME -->` block replaced by that table; one without a table stays."""
 
     def block(match: re.Match[str]) -> str:
-        name = match["name"]
         # Inside the README the page's title is a heading of a lower rank.
-        text = tables[name].replace("# ", "### ", 1) if name in tables else match["body"].strip()
-        return f"<!-- table: {name} -->\n{text}\n<!-- end -->"
+        text = tables.get(match["name"], "").replace("# ", "### ", 1) or match["body"].strip()
+        return f"<!-- table: {match['name']} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- table: (?P<name>\S+) -->\n(?P<body>.*?)<!-- end -->", block, readme, flags=re.DOTALL)
 
 
-def keep(name: str) -> None:
-    """Copy the experiment's finished runs to the folder that is under version control, without figures."""
-    for run in sweep.experiment(name, OWN).done:
-        for file in [*run.folder.glob("*.csv"), run.folder / "report.json"]:
-            write(RECORDED / run.folder.name / file.name, file.read_bytes())
+def shown(name: str) -> str:
+    """The page of own runs, written to their folder, or else that of the recorded ones; empty if nothing has run."""
+    own, recorded = sweep.experiment(name, RUNS), sweep.experiment(name, RECORDED)
+    if own.done:
+        return render(name, RUNS, PAGES, note=whose(own, len(recorded.done)))
+    return markdown(recorded, RECORDED) if recorded.done else ""
 
 
-def source(name: str) -> Path:
-    """Where an experiment's records come from: this machine's own runs if there are any, else the recorded ones."""
-    return OWN if sweep.experiment(name, OWN).done else RECORDED
+def whose(own: Experiment, recorded: int) -> str:
+    """Says that a page shows own runs alone, how many are missing, and where recorded ones are shown."""
+    done, runs = len(own.done), len(own.runs)
+    text = f"Own runs alone, {done} of {runs}; " + (
+        "none is missing." if done == runs else f"{runs - done} are missing."
+    )
+    return text + (f" The {recorded} recorded ones: `results/tables/{own.page['file']}.md`." if recorded else "")
+
+
+def keep(name: str, *, fewer: bool) -> str:
+    """Copy finished runs to the folder under version control and write their page there; empty if nothing has run.
+
+    Raises:
+        ValueError: if the page would show fewer runs than it does, or fewer new ones than it shows old ones, and that
+            is not wanted.
+    """
+    own, recorded = sweep.experiment(name, RESULTS / "runs"), sweep.experiment(name, RECORDED)
+    page = RESULTS / "tables" / f"{own.page['file']}.md"
+    before = runs_shown(read(page).decode()) if page.exists() else 0
+    if not fewer:
+        refuse_loss(own, recorded, before)
+    for run in own.done:
+        # The report last: without it, the others are no run.
+        for file in [*(run.record or {})["files"], "report.json"]:
+            write(RECORDED / run.folder.name / file, read(run.folder / file))
+    return render(name, RECORDED, RESULTS) if own.done or recorded.done else ""
+
+
+def refuse_loss(own: Experiment, recorded: Experiment, before: int) -> None:
+    """Refuse to record what would leave fewer runs on a page, or some of two measurements beside each other."""
+    after = {run.folder.name for run in [*own.done, *recorded.done]}
+    old = {run.folder.name: run.record for run in recorded.done}
+    replaced = [run for run in own.done if run.folder.name in old and run.record != old[run.folder.name]]
+    done = len(own.done) if replaced else len(after)
+    if done < max(before, len(old) if replaced else 0):
+        raise ValueError(
+            f"{own.name}: there are {done} runs to record, and its page shows {before}; finish the others by "
+            f"python run.py experiment={own.name}, or add --fewer"
+        )
 
 
 def main(arguments: list[str]) -> int:
-    """Write and print the tables of the named experiments, or of all; `--record` keeps their runs first."""
+    """Print the pages of the named experiments, or of all, and write those of own runs; 1 if a record is damaged."""
     known = configuration.names("page")
     parser = argparse.ArgumentParser(prog="python -m experiments.pages", description=main.__doc__)
     parser.add_argument("experiments", nargs="*", metavar="experiment", help=f"of {', '.join(known)}")
-    parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED} and fill the README")
+    parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED}, write pages and README")
+    parser.add_argument("--fewer", action="store_true", help="record even if that leaves fewer runs on a page")
     chosen = parser.parse_args(arguments)
     unknown = sorted(set(chosen.experiments) - set(known))
     if unknown:
         parser.error(f"no table for {', '.join(unknown)}; there are {', '.join(known)}")
+    if chosen.fewer and not chosen.record:
+        parser.error("--fewer says how to record; add --record")
+    failed = 0
     for name in chosen.experiments or known:
-        if chosen.record:
-            keep(name)
-        print(render(name, RECORDED if chosen.record else source(name), Path("results")))
-    print("written: results/tables/*.md, results/figures/*.png; figures of single runs: results/runs/*/*.png")
+        try:
+            text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name)
+            print(text or f"{name}: nothing has run yet; python run.py experiment={name}")
+        except (ValueError, OSError) as error:
+            failed = 1
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     if chosen.record:
         readme = ROOT / "README.md"
-        pages = {file.stem: file.read_text().strip() for file in Path("results/tables").glob("*.md")}
+        pages = {file.stem: file.read_text().strip() for file in (RESULTS / "tables").glob("*.md")}
         write(readme, fill_readme(readme.read_text(), pages).encode())
-    return 0
+    place = RESULTS if chosen.record else PAGES
+    print(f"pages: {place}/tables/*.md, {place}/figures/*.png; figures of single runs: {RUNS}/*/*.png")
+    return failed
 
 
 if __name__ == "__main__":

@@ -63,9 +63,9 @@ def main(arguments: list[str]) -> int:
             if saved is None:
                 raise ValueError(f"{folder} holds no finished run; there is no report.json in it")
             print(*draw(folder, pictures(saved)), sep="\n")
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             failed = 1
-            print(error, file=sys.stderr)
+            print(" ".join(str(error).split()), file=sys.stderr)
     return failed
 
 

@@ -1,46 +1,59 @@
 """The page of an experiment, read back from its records: scale, measured and published rows, sections, provenance."""
 
+import re
 from pathlib import Path
 
 import jinja2
 from hydra.utils import get_method
 
 from experiments.pages import plots
-from experiments.pages.section import NOTHING
+from experiments.pages.section import NOTHING, grid, without_html
 from experiments.pages.sweep import Experiment, experiment
 from experiments.pages.tables import published, table
-from experiments.storage.files import write
+from experiments.storage.files import ROOT, write
 
 TEMPLATE = Path(__file__).with_name("page.md.jinja")
 
 
-def markdown(found: Experiment, records: Path) -> str:
-    """The whole page; `records` is the folder that the runs were found in."""
+def markdown(found: Experiment, records: Path, *, note: str = "") -> str:
+    """The whole page; `records` is the folder that the runs were found in, `note` what to say of them first."""
     done = [run.record for run in found.done if run.record]
     reference = published(found)
     sections = [get_method(name)(found) for name in (found.page.get("sections") or []) if done]
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return template.render(
+    text = template.render(
         page=found.page,
+        note=note,
         name=found.name,
         seeds=len(found.seeds()),
         shared=found.shares_models(),
-        measured=table(found).to_markdown(disable_numparse=True),
-        published=reference.to_markdown(disable_numparse=True) if len(reference) else "",
+        measured=grid(table(found)),
+        published=grid(reference) if len(reference) else "",
         sections=[section for section in sections if section],
         done=len(done),
         runs=len(found.runs),
         commits=", ".join(sorted({one["commit"][:12] + one["commit"][40:] for one in done})) or NOTHING,
         devices=", ".join(sorted({one["device"] for one in done})) or NOTHING,
         seconds=sum(one["seconds"] for one in done),
-        records=records.as_posix(),
+        records=(records.relative_to(ROOT) if records.is_relative_to(ROOT) else records).as_posix(),
     )
+    return without_html(text)
 
 
-def render(name: str, records: Path, results: Path) -> str:
+def runs_shown(text: str) -> int:
+    """How many runs a page says that it shows; 0 if it says nothing.
+
+    >>> runs_shown("3 of 30 runs of `python run.py experiment=ip_protection`; commit ...")
+    3
+    """
+    said = re.findall(r"^(\d+) of \d+ runs of `python run\.py", text, flags=re.MULTILINE)
+    return int(said[-1]) if said else 0
+
+
+def render(name: str, records: Path, results: Path, *, note: str = "") -> str:
     """Write the experiment's page and pictures; returns the page. What has not run is in no picture."""
     found = experiment(name, records)
-    text = markdown(found, records)
+    text = markdown(found, records, note=note)
     write(results / "tables" / f"{found.page['file']}.md", text.encode())
     for suffix, function in ((found.page.get("pictures") or {}) if found.done else {}).items():
         figure = get_method(function)(found)

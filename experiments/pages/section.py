@@ -1,5 +1,6 @@
 """What the sections of pages are made of: a paragraph with a table, and numbers as text."""
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 
@@ -12,7 +13,32 @@ NOTHING = "—"
 
 def section(explanation: str, table: pd.DataFrame) -> str:
     """A paragraph and the table beneath it."""
-    return f"{explanation}\n\n{table.to_markdown(disable_numparse=True)}"
+    return f"{explanation}\n\n{grid(table)}"
+
+
+def grid(table: pd.DataFrame) -> str:
+    """The table in Markdown; what a cell or a name says stays in its cell.
+
+    >>> print(grid(pd.DataFrame({"a|b": ["1"]}, index=["two\\nlines"])))
+    |           | a\\|b   |
+    |:----------|:-------|
+    | two lines | 1      |
+    """
+    named = table.rename(index=_in_a_cell, columns=_in_a_cell).map(_in_a_cell)
+    return named.to_markdown(disable_numparse=True)
+
+
+def without_html(text: str) -> str:
+    """The text with tags and comments shown instead of obeyed.
+
+    >>> without_html("p < 0.001 <b>")
+    'p < 0.001 &lt;b>'
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
+
+
+def _in_a_cell(value: object) -> object:
+    return re.sub(r"\s+", " ", value).replace("|", "\\|") if isinstance(value, str) else value
 
 
 def values(metrics: Iterable[Mapping[str, float | None]], key: str) -> list[float]:

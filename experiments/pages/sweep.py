@@ -82,10 +82,15 @@ class Experiment:
 
 
 def experiment(name: str, records: Path) -> Experiment:
-    """The experiment of that name, with the records that lie in the folder `records`."""
+    """The experiment of that name, with the records that lie in the folder `records`.
+
+    Raises:
+        ValueError: if one of them is damaged, names it and the remedy.
+        OSError: if one cannot be read.
+    """
     folders = [records / record.folder(config).name for config in jobs(name)]
-    found = [Run(config, folder, record.finished(folder)) for config, folder in zip(jobs(name), folders, strict=True)]
-    return Experiment(name, page(name), found)
+    found = [record.finished(folder, folder.name) for folder in folders]
+    return Experiment(name, page(name), [Run(*one) for one in zip(jobs(name), folders, found, strict=True)])
 
 
 @cache

@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.pages.section import NOTHING, probability, values
 from experiments.pages.sweep import Experiment, Run
 from experiments.storage.files import PUBLISHED
+from experiments.storage.tables import published as read_published
 
 
 def table(experiment: Experiment) -> pd.DataFrame:
@@ -74,10 +75,10 @@ def largest(records: list[dict[str, float]], key: str) -> str:
 
 def published(experiment: Experiment) -> pd.DataFrame:
     """Published rows for the same columns, — where the paper has none; of several sides they belong to the first."""
-    file = PUBLISHED / f"{experiment.page.get('published')}.csv"
-    if not file.exists():
+    file = f"{experiment.page.get('published')}.csv"
+    if not (PUBLISHED / file).exists():
         return pd.DataFrame()
-    figures, first = pd.read_csv(file, index_col="method"), next(iter(experiment.sides()))
+    figures, first = read_published(file, index="method"), next(iter(experiment.sides()))
     shown = {}
     for key, title in columns(experiment.page).items():
         metric, _, side = key.partition("@")

@@ -1,5 +1,6 @@
-"""A run is a folder named by its configuration; it is finished once `report.json` is in it."""
+"""A run is a folder named by its configuration; it is finished once a report is in it and all files that this lists."""
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -8,12 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.storage import identity
-from experiments.storage.files import ROOT, write
+from experiments.storage.files import ROOT, explained, read, write
+from experiments.storage.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.interfaces import Report
+
+FACTS = ["source_role", "target_role", "architecture", "accuracy", "distance"]
+"""Columns of `distances.csv` in front of the distances themselves."""
+ENTRIES = frozenset({"metrics", "config", "identity", "commit", "device", "seconds", "versions", "files"})
+"""What a report says, beside its own checksum."""
 
 
 def folder(config: dict[str, Any]) -> Path:
@@ -33,41 +40,66 @@ def title(config: dict[str, Any]) -> str:
     return f"{config['name']}: {config['method']['label']}, seed {config['seed']}"
 
 
-def finished(path: Path) -> dict[str, Any] | None:
-    """The record of a finished run, or None.
+def finished(path: Path, name: str | None = None) -> dict[str, Any] | None:
+    """The record of a finished run, or None if there is no report; every file that it lists is verified.
+
+    Args:
+        path: the run's folder.
+        name: of the configuration asked for, as `folder` gives it; None takes the record of any.
 
     Raises:
-        ValueError: if the record cannot be read.
+        ValueError: if a file is damaged or missing, or the record is of another configuration; names it and the remedy.
+        OSError: if a file cannot be read.
     """
     file = path / "report.json"
-    if not file.exists():
-        return None
     try:
-        return json.loads(file.read_text())
-    except ValueError:
-        raise ValueError(f"{file} is damaged; delete it and run again") from None
+        saved = _verified(file, read(file))
+    except FileNotFoundError:
+        return None
+    if name not in (None, identity.digest(saved["identity"])):
+        raise ValueError(f"{file} is the record of another configuration; {remedy(path)}")
+    for part, checksum in saved["files"].items():
+        try:
+            intact = _checksum(read(path / Path(part).name)) == checksum
+        except FileNotFoundError:
+            raise ValueError(f"{path / part} is missing; {remedy(path)}") from None
+        if not intact:
+            raise ValueError(f"{path / part} is damaged (its checksum does not match); {remedy(path)}")
+    return saved
+
+
+def forget(path: Path) -> None:
+    """Take away the report, so that a run that is measured again and killed does not look finished."""
+    with explained(f"cannot remove {path / 'report.json'}"):
+        (path / "report.json").unlink(missing_ok=True)
+
+
+def remedy(path: Path) -> str:
+    """What to do about a run that is not whole."""
+    return f"measure it again with rerun=true, or delete {path} (git checkout brings a recorded one back)"
 
 
 def distances(path: Path) -> "pd.DataFrame":
-    """The distances of a finished run: index (source, target), one column per reference point."""
-    import pandas as pd
+    """The distances of a finished run: index (source, target), one column per reference point.
 
-    table = pd.read_csv(path / "distances.csv", index_col=["source", "target"])
-    return table.drop(columns=["source_role", "target_role", "architecture", "accuracy", "distance"]).astype(float)
+    Raises:
+        ValueError: if they are missing or damaged.
+    """
+    file = path / "distances.csv"
+    table = read_table(file, index=["source", "target"], remedy=remedy(path))
+    try:
+        return table.drop(columns=FACTS).astype(float)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{file} is damaged ({error.args[0]}); {remedy(path)}") from error
 
 
 def matrix(path: Path, name: str) -> "pd.DataFrame":
     """A matrix that the testbed's score has left beside the distances of a finished run.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is none of that name, or it is damaged.
     """
-    import pandas as pd
-
-    file = path / f"{name}.csv"
-    if not file.exists():
-        raise ValueError(f"{file} is missing: the run was recorded without it; measure it again with rerun=true")
-    return pd.read_csv(file, index_col=0)
+    return read_table(path / f"{name}.csv", index=0, remedy=remedy(path))
 
 
 def save(
@@ -79,16 +111,17 @@ def save(
     *,
     images: str,
 ) -> dict[str, Any]:
-    """Write distances, matrices and, last, the report; returns the report.
+    """Write distances, matrices and, last, the report, which lists them with their checksums; returns the report.
 
     `images` is the fingerprint of the pool that reference points were drawn from. A metric that is not finite is left
     out: JSON knows no NaN, and readers take a missing one for undefined.
     """
     import torch  # only here, so that asking for a finished run takes no time
 
-    write(path / "distances.csv", table.to_csv(float_format="%.6g").encode())
-    for name, matrix in report.matrices.items():
-        write(path / f"{name}.csv", matrix.to_csv(float_format="%.6g").encode())
+    tables = {"distances": table, **report.matrices}
+    contents = {f"{name}.csv": table.to_csv(float_format="%.6g").encode() for name, table in tables.items()}
+    for name, content in contents.items():
+        write(path / name, content)
     record = {
         "metrics": {name: value for name, value in report.metrics.items() if isfinite(value)},
         "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
@@ -98,9 +131,34 @@ def save(
         "device": _device(config["device"]),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "seconds": round(seconds, 2),
+        "files": {name: _checksum(content) for name, content in contents.items()},
     }
-    write(path / "report.json", json.dumps(record, indent=1, allow_nan=False).encode())
+    record = json.loads(json.dumps(record, allow_nan=False))  # as it will be read: JSON's keys are text
+    record["checksum"] = identity.digest(record)
+    write(path / "report.json", json.dumps(record, indent=1).encode())
     return record
+
+
+def _verified(file: Path, content: bytes) -> dict[str, Any]:
+    """The report in a file, which has all its entries and whose own checksum holds."""
+    try:
+        saved = json.loads(content.decode())
+        checksum = saved.pop("checksum", None)
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise ValueError(f"{file} is damaged (no JSON of a report); {remedy(file.parent)}") from None
+    lacking = ENTRIES - set(saved)
+    if lacking or checksum is None:
+        said = ", ".join(sorted(lacking)) or "a checksum"
+        raise ValueError(f"{file} is no report of this version (it lacks {said}); {remedy(file.parent)}")
+    whole = saved | {"checksum": checksum}
+    # The text, too: a last digit that changes no number tells of damage.
+    if identity.digest(saved) != checksum or json.dumps(whole, indent=1) != content.decode().strip():
+        raise ValueError(f"{file} is damaged (its checksum does not match); {remedy(file.parent)}")
+    return whole
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def commit() -> str:

@@ -81,6 +81,14 @@ class Recipe:
     """What makes the model, for whoever misses it."""
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        """The name becomes a file's: one with a path in it would lie outside the folder."""
+        if not self.name or any(sign in self.name for sign in "/\\\0"):
+            raise ValueError(
+                f"a model's name becomes a file's and must have no / or \\ in it, unlike {self.name!r}; "
+                "rename its role, its task or its family of networks"
+            )
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that the weights depend on, by bare names; not where code or data lie."""
@@ -120,12 +128,13 @@ def load(recipe: Recipe, epoch: int | None = None) -> nn.Module:
 
     Raises:
         FileNotFoundError: if it has not been made; names the command that does.
-        ValueError: if the file is damaged or holds another network.
+        ValueError: if the file is damaged, or holds another model or network.
     """
     file = recipe.file(epoch)
     if not file.exists():
         gap = "" if epoch is None else f" (the checkpoints {list(recipe.checkpoints)} of {recipe.name} have a gap)"
         raise FileNotFoundError(f"{file} is missing{gap}; {recipe.command} makes it")
+    facts_of(recipe, epoch)
     model, weights = recipe.network(seed=0), load_weights(file)
     try:
         model.load_state_dict(weights)
@@ -138,6 +147,24 @@ def load(recipe: Recipe, epoch: int | None = None) -> nn.Module:
     return model.eval()
 
 
+def facts_of(recipe: Recipe, epoch: int | None = None) -> dict[str, Any]:
+    """The facts of the trained model, or of what it was after an epoch.
+
+    Raises:
+        FileNotFoundError: if it has not been made.
+        ValueError: if the file is damaged or holds a model of another recipe.
+    """
+    file = recipe.file(epoch)
+    facts = load_facts(file)
+    made = facts.get("recipe") or {}
+    if digest(made) != digest(recipe.identity):
+        raise ValueError(
+            f"{file} holds the model {made.get('name')} of another recipe, not {recipe.name} as configured; "
+            "delete it and run again: it is made anew"
+        )
+    return facts
+
+
 def zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
     """The model for a zoo, and before it one for each of its checkpoints."""
     for epoch in (*recipe.checkpoints, None):
@@ -148,7 +175,7 @@ def zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
             load=partial(load, recipe, epoch),
             prepare=partial(prepare, recipe),
             ready=partial(ready, recipe),
-            facts=partial(_facts, recipe, epoch),
+            facts=partial(facts_of, recipe, epoch),
             epoch=epoch,
             job=recipe.name,
         )
@@ -158,10 +185,6 @@ def zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
 def _every_number(data: Callable[[], Any]) -> str:
     """Names data that many recipes of a zoo share; 50,000 photographs take a second."""
     return digest(described(data()))
-
-
-def _facts(recipe: Recipe, epoch: int | None) -> dict[str, Any]:
-    return load_facts(recipe.file(epoch))
 
 
 def _make(recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from experiments.storage.files import write
+from experiments.storage.files import read, write
 
 
 class Stateful(Protocol):
@@ -37,13 +37,24 @@ def resume(file: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful
     """Put back what `keep` wrote; returns how many epochs are done.
 
     Raises:
-        ValueError: if the file is damaged, or of a training with other numbers or another model.
+        ValueError: if the file is damaged, holds something else than tensors, or is of a training with other numbers
+            or another model.
+        OSError: if it cannot be read.
     """
-    content = file.read_bytes()
+    content = read(file)
     promised, content = content[:32], content[32:]
     if hashlib.sha256(content).digest() != promised:
         raise ValueError(f"{file} is damaged (its checksum does not match); delete it: the training begins anew")
-    kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        missing = {"settings", "epoch", *parts} - set(kept)
+    except Exception as error:  # whatever a forged pickle happens to raise
+        raise ValueError(
+            f"{file} holds something else than the state of a training, which is not opened; delete it: the training "
+            "begins anew"
+        ) from error
+    if missing:
+        raise ValueError(f"{file} lacks {', '.join(sorted(missing))}; delete it: the training begins anew")
     for name, value in settings.items():
         if kept["settings"].get(name) != value:
             raise ValueError(

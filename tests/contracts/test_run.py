@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from conftest import ROOT, TOY
 
 import run
 from experiments.samples import toy
+from experiments.storage import record
 from experiments.storage.configuration import composed
 
 RUN = str(ROOT / "run.py")
@@ -87,15 +89,28 @@ def test_a_second_call_does_nothing_and_says_so_and_rerun_gives_the_same_numbers
     run.main(config)
     (report,) = tmp_path.glob("results/runs/*/report.json")
     saved = json.loads(report.read_text())
-    assert {"metrics", "config", "identity", "images", "commit", "device", "seconds", "versions"} == set(saved)
+    assert record.ENTRIES | {"images", "checksum"} == set(saved)
     assert {"distances.csv", "groups.png", "roc.png", "budget.png"} <= {file.name for file in report.parent.iterdir()}
     stamp, table = report.stat().st_mtime_ns, (report.parent / "distances.csv").read_bytes()
+    shutil.rmtree(report.parent.parent / ".locks")
     run.main(config)
     assert "finished before" in capsys.readouterr().out
     assert report.stat().st_mtime_ns == stamp
+    assert not (report.parent.parent / ".locks").exists()  # it may lie where nothing can be written
     run.main(again)
     assert report.stat().st_mtime_ns != stamp
     assert (report.parent / "distances.csv").read_bytes() == table
+
+
+def test_a_run_that_is_measured_again_does_not_look_finished_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run.main(composed(*QUICK))
+    monkeypatch.setattr(record, "save", lambda folder, *_, **__: seen.append(record.finished(folder)) or 1 / 0)
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        run.main(composed(*QUICK, "rerun=true"))
+    assert seen == [None]
+    assert not list(tmp_path.rglob("report.json"))
 
 
 def kept_in(folder):

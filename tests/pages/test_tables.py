@@ -1,12 +1,14 @@
 """Cells are means of what was measured, intervals and p-values what may be said of it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.pages import sweep, tables
-from experiments.pages.section import probability
+from experiments.pages.section import grid, probability, section, without_html
 
 SEEDS = [{"auc/x": 0.5, "auc/x/low": 0.3, "auc/x/high": 0.6}, {"auc/x": 0.7, "auc/x/low": 0.5, "auc/x/high": 0.8}]
 
@@ -59,3 +61,13 @@ def test_seeds_of_one_zoo_are_told_from_seeds_that_are_zoos(tmp_path):
     assert set(shares.values()) == {True}
     zoos = [sweep.experiment(name, tmp_path) for name in ("task_relatedness", "unlearning", "unlearning_curves")]
     assert not any(found.shares_models() for found in zoos)
+
+
+def test_what_a_label_says_stays_in_its_cell_and_is_no_html():
+    table = pd.DataFrame({"AUC": ["0.5", "0.7"]}, index=["a | b\n| c", "<img src=x onerror=alert(1)>"])
+    rows = without_html(grid(table)).splitlines()
+    assert len(rows) == 4
+    assert all(len(re.split(r"(?<!\\)\|", row)) == 4 for row in rows)
+    assert "a \\| b \\| c" in rows[2]
+    assert "<" not in rows[3]
+    assert without_html(section("p < 0.001 <!-- end -->", table)).startswith("p < 0.001 &lt;!-- end -->")

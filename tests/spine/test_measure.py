@@ -124,9 +124,9 @@ def test_where_all_meet_all_a_chunk_is_as_large_as_lets_everybodys_field_fit(all
     assert {count for _, count in shown} == {3}
 
 
-def recorded(shown, represented, method, model, queries, name):
+def recorded(shown, represented, method, model, queries, name, example):
     shown.append((name, len(queries)))
-    return represented(method, model, queries, name)
+    return represented(method, model, queries, name, example)
 
 
 def test_models_that_choose_the_queries_are_opened_once_for_both(one_meets_all, loads):
@@ -236,3 +236,24 @@ def test_a_model_with_broken_weights_is_refused_by_name(name, parts):
     zoo = {**testbed.zoo, "broken": ZooModel("broken", "extract_l", "toy", lambda: broken)}
     with pytest.raises(ValueError, match=r"broken.*not finite"):
         measure(replace(testbed, zoo=zoo), method, CPU)
+
+
+@pytest.mark.parametrize("name", ["modelgif", "agreement", "modelgif/separating"])
+def test_a_later_model_that_the_samples_do_not_fit_is_named_with_their_shape(name, parts, without_shape_checks):
+    testbed, method = parts(f"method={name}")
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(400, 10))
+    role = "held_out_digits" if name == "modelgif/separating" else "extract_l"  # one that queries are chosen with
+    zoo = {**testbed.zoo, "wide": ZooModel("wide", role, "toy", lambda: wide)}
+    with pytest.raises(ValueError, match=r"samples \(1, 8, 8\) do not fit the model wide: .*64") as refusal:
+        measure(replace(testbed, zoo=zoo), method, CPU)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_error_that_is_no_misfit_stays_what_it_is(parts):
+    testbed, method = parts("method=agreement")
+
+    def broken(model, samples):
+        raise RuntimeError("no room left on the device")
+
+    with pytest.raises(RuntimeError, match="no room left"):
+        measure(testbed, replace(method, represent=broken), CPU)

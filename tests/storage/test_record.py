@@ -1,6 +1,8 @@
-"""A run is finished once its report is there; nothing else counts."""
+"""A run is finished once its report is there with all that it lists; nothing else counts."""
 
+import errno
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from conftest import TOY
 
 from experiments.interfaces import Report
-from experiments.storage import files, identity, record
+from experiments.storage import files, record
 
 
 def test_the_folder_depends_on_testbed_method_and_seed_alone(config):
@@ -47,8 +49,51 @@ def test_a_cut_off_run_is_not_finished(tmp_path):
 
 def test_a_damaged_report_is_named(tmp_path):
     (tmp_path / "report.json").write_text('{"metrics"')
-    with pytest.raises(ValueError, match=r"report\.json is damaged; delete it"):
+    with pytest.raises(ValueError, match=r"report\.json is damaged .*; measure it again with rerun=true, or delete"):
         record.finished(tmp_path)
+
+
+@pytest.fixture
+def run(config, tmp_path):
+    """A finished run's folder, and the configuration that it is of."""
+    composed = config(*TOY, f"results={tmp_path}")
+    table = pd.DataFrame(
+        {"distance": [0.25]}, index=pd.MultiIndex.from_tuples([("a", "b")], names=["source", "target"])
+    )
+    folder = record.folder(composed)
+    record.save(folder, composed, table, Report({}, {"affinity": pd.DataFrame({"a": [1.0]})}), 1.0, images="")
+    return folder, composed
+
+
+def test_a_report_lists_its_files_and_a_run_without_one_of_them_is_not_whole(run):
+    folder, _ = run
+    assert set(record.finished(folder, folder.name)["files"]) == {"distances.csv", "affinity.csv"}
+    (folder / "affinity.csv").unlink()
+    with pytest.raises(ValueError, match=r"affinity\.csv is missing; measure it again with rerun=true"):
+        record.finished(folder)
+
+
+def test_a_record_of_another_configuration_is_not_passed_off_as_the_one_asked_for(run, config):
+    folder, _ = run
+    other = record.folder(config(*TOY, "seed=1"))
+    with pytest.raises(ValueError, match=r"report\.json is the record of another configuration; .*rerun=true"):
+        record.finished(folder, other.name)
+
+
+def test_a_report_of_another_version_says_what_it_lacks(run):
+    folder, _ = run
+    saved = json.loads((folder / "report.json").read_text())
+    del saved["metrics"], saved["files"]
+    (folder / "report.json").write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match=r"no report of this version \(it lacks files, metrics\)"):
+        record.finished(folder)
+
+
+def test_a_report_is_taken_away_before_a_run_is_measured_again(run):
+    folder, _ = run
+    record.forget(folder)
+    assert record.finished(folder) is None
+    record.forget(folder)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
@@ -59,7 +104,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match=r"cannot write .*No space left on device"):
+    with pytest.raises(OSError, match=r"cannot write .*No space left on device; free some space"):
         files.write(file, b"new")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
@@ -69,9 +114,38 @@ def test_every_committed_record_names_its_own_folder():
     from conftest import ROOT
 
     for folder in (ROOT / "results" / "recorded").glob("*"):
-        saved = json.loads((folder / "report.json").read_text())
-        assert {"metrics", "config", "identity", "commit", "device", "seconds"} <= set(saved)
-        assert identity.digest(saved["identity"]) == folder.name
+        assert record.finished(folder, folder.name)
+        assert {file.name for file in folder.iterdir()} == {"report.json", *record.finished(folder)["files"]}
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "change its permissions or choose another folder"),
+        (errno.EROFS, "change its permissions or choose another folder"),
+        (errno.EISDIR, "move it away"),
+        (errno.EIO, "choose another folder"),
+    ],
+)
+def test_an_error_of_the_file_system_says_what_could_not_be_done_and_what_to_do(number, remedy):
+    with (
+        pytest.raises(OSError, match=f"cannot lock x: {os.strerror(number)}; .*{remedy}"),
+        files.explained("cannot lock x"),
+    ):
+        raise OSError(number, os.strerror(number), "y")
+
+
+def test_a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_are_told_with_a_remedy(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder" / "full").mkdir(parents=True)
+    for path in (tmp_path / "file" / "new", tmp_path / "folder"):
+        with pytest.raises(OSError, match=rf"cannot write {path}: .*move it away"):
+            files.write(path, b"")
+    with pytest.raises(OSError, match=r"cannot lock .*move it away"), files.lock(tmp_path / "file" / "new"):
+        pass
+    with pytest.raises(OSError, match=r"cannot read .*move it away"):
+        files.read(tmp_path / "folder")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
 
 
 @pytest.mark.parametrize(

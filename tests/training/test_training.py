@@ -1,7 +1,10 @@
 """Training loops: what a stopped training goes on from, in which order samples come, and who may look on."""
 
 import copy
+import hashlib
+import io
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -211,6 +214,21 @@ def test_a_damaged_state_is_refused(harm, killed):
     killed.write_bytes({"empty": b"", "text": b"text", "truncated": content[:100]}.get(harm, content))
     with pytest.raises(ValueError, match=r"model\.state is damaged .* delete it"):
         SHORT(network(), IMAGES, LABELS, state=killed)
+
+
+def test_a_state_with_a_pickle_in_it_is_not_opened(killed):
+    class Forged:
+        def __reduce__(self):
+            return (Path.touch, (killed.with_name("taken"),))
+
+    for content, expected in ((Forged(), "holds something else"), ([], "lacks epoch"), (None, "holds something else")):
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        killed.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+        with pytest.raises(ValueError, match=rf"model\.state {expected}.*; delete it") as caught:
+            SHORT(network(), IMAGES, LABELS, state=killed)
+        assert "\n" not in str(caught.value)
+    assert not killed.with_name("taken").exists()
 
 
 def test_a_linear_model_learns_separable_data_and_is_handed_back_at_rest():

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from experiments.interfaces import Zoo
-from experiments.storage.files import PUBLISHED
+from experiments.storage import tables
 
 
 class Truth(NamedTuple):
@@ -67,7 +67,7 @@ def measured(zoo: Zoo, *, normalise: str) -> Truth:
 
 def published(zoo: Zoo, *, file: str) -> Truth:
     """A published matrix of affinities, for the zoo of published encoders."""
-    table = pd.read_csv(PUBLISHED / file, index_col="task")
+    table = tables.published(file, index="task")
     missing = sorted(set(zoo) - set(table))
     if missing:
         raise ValueError(f"{file} knows no task {', '.join(missing)}; it has {', '.join(table)}")

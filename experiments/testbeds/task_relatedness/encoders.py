@@ -1,12 +1,6 @@
 """Taskonomy in small: one encoder-decoder for each of 17 tasks on procedural rooms, all of one architecture.
 
 `initialisation: own` starts every network from weights of its own, as the published encoders did; `shared` starts all
-from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
-from experiments.testbeds.task_relatedness.rooms.standardised import standardised
-from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
-from experiments.testbeds.task_relatedness.rooms.standardised import standardised
-from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
-from experiments.testbeds.task_relatedness.rooms.standardised import standardised
 from the same ones, which alone makes their signed fields alike. Each model's facts say how well it learnt its task
 and, under `transfer`, what its frozen encoder is worth to every task on held-out scenes: the measured truth.
 """
@@ -23,13 +17,13 @@ from torch import Tensor, nn
 from experiments.interfaces import Zoo, ZooModel
 from experiments.networks.forward import predictions
 from experiments.storage.files import make_once
-from experiments.storage.weights import load_facts, load_weights, save_weights
+from experiments.storage.weights import load_weights, save_weights
 from experiments.testbeds.task_relatedness import transfer
 from experiments.testbeds.task_relatedness.rooms import samples as rooms
 from experiments.testbeds.task_relatedness.rooms.standardised import Scenes, standardised
 from experiments.testbeds.task_relatedness.tasks import FAMILIES, TASKS
 from experiments.training.fit import fit
-from experiments.training.recipe import Making, Recipe, load, prepare, ready, zoo_models
+from experiments.training.recipe import Making, Recipe, facts_of, load, prepare, ready, zoo_models
 
 INITIALISATIONS = ("own", "shared")
 PROBES = {"ridge": transfer.ridge, "small_network": transfer.small_network}
@@ -205,7 +199,7 @@ def _facts(recipe: Recipe, probe: str) -> dict[str, Any]:
     for name, values in load_weights(_worth(recipe, probe)).items():
         part, task = name.split("/")
         errors.setdefault(part, {})[task] = values
-    return load_facts(recipe.file()) | {"transfer": errors}
+    return facts_of(recipe) | {"transfer": errors}
 
 
 def _transfer(network: nn.Module, scenes: Callable[[str], Scenes], probe: transfer.Fit) -> dict[str, Tensor]:

@@ -215,7 +215,7 @@ def _combined(first: dict[int, Run], second: dict[int, Run], seeds: list[int]) -
 
 def _in_units_of_spread(run: Run) -> tuple[pd.DataFrame, pd.Series]:
     suspects = record.matrix(run.folder, "suspects")
-    unit = max((run.record or {})["metrics"]["spread"], 1e-12)
+    unit = max((run.record or {})["metrics"].get("spread", np.nan), 1e-12)
     return suspects, (suspects["retrains"] / unit).fillna(np.inf)
 
 

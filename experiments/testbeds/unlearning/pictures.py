@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.pages.plots import plain, words
-from experiments.storage import record
-from experiments.storage.files import PUBLISHED
+from experiments.storage import record, tables
 
 COLOURS = {"forgotten": "#15803d", "kept": "#c2410c", "judged": "#a16207", "aside": "#6b7280"}
 WORDS = {
@@ -161,10 +160,7 @@ def lines(measured: pd.DataFrame, reference: pd.DataFrame) -> Figure:
 
 def published() -> pd.DataFrame:
     """The paper's curves on CIFAR-10, read off its figure: columns role, epoch, distance."""
-    figure = (
-        pd.read_csv(PUBLISHED / "unlearning_paper_figure_digitised.csv")
-        .query("dataset == 'CIFAR10'")
-        .dropna(subset="distance")
-    )
+    figure = tables.published("unlearning_paper_figure_digitised.csv", index="dataset")
+    figure = figure.loc["CIFAR10"].reset_index(drop=True).dropna(subset="distance")
     roles = {"direct": "retrain", "unrelated": "unrelated", "approx": "approximate"}
     return figure.assign(role=figure["comparison"].map(roles))

@@ -1,6 +1,7 @@
 """The lineage zoo, shrunk to seconds: files, hashes, crashes, disjoint images."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from experiments.interfaces import Samples
 from experiments.networks.timm import build
 from experiments.prepare import prepare
 from experiments.samples import digits
-from experiments.storage.weights import load_weights, save_weights
+from experiments.storage.weights import load_facts, load_weights, save_weights
 from experiments.testbeds.ip_protection import attacks
 from experiments.testbeds.ip_protection.lineage import lineage
 from experiments.training.fit import fit
@@ -137,16 +138,31 @@ def test_a_file_that_is_not_what_was_written_is_refused(harm, cache, tmp_path):
         content = bytearray()
     file.write_bytes(content)
     if harm == "other architecture":
-        save_weights(file, torch.nn.Linear(3, 3).state_dict(), {})
+        save_weights(file, torch.nn.Linear(3, 3).state_dict(), load_facts(original))
     expected = "another architecture" if harm == "other architecture" else "is damaged"
     with pytest.raises(ValueError, match=rf"{expected}.*delete it and run again"):
         tiny(tmp_path)["victim-resnet-0"].load()
 
 
-def test_weights_come_back_as_they_went(tmp_path):
-    weights = {"a": torch.randn(3, 2), "b": torch.arange(4), "c": torch.randn(2).half()}
-    save_weights(tmp_path / "x.safetensors", weights, {"accuracy": 0.5})
-    assert all(torch.equal(value, weights[key]) for key, value in load_weights(tmp_path / "x.safetensors").items())
+@pytest.mark.parametrize("ask", ["load", "facts"])
+def test_models_that_changed_places_are_refused_by_name(ask, cache, tmp_path):
+    (tmp_path / "lineage").mkdir()
+    files = [next((cache / "lineage").glob(f"{name}-resnet-0-*")) for name in ("victim", "extract_l")]
+    for file, other in zip(files, reversed(files), strict=True):
+        shutil.copy(file, tmp_path / "lineage" / other.name)
+    victim = tiny(tmp_path)["victim-resnet-0"]
+    with pytest.raises(ValueError, match=r"victim-.* was written as extract_l-resnet-0-.*; delete it and run again"):
+        getattr(victim, ask)()
+    # A file of the right name that is of another recipe.
+    save_weights(tmp_path / "lineage" / files[0].name, load_weights(files[1]), load_facts(files[1]))
+    with pytest.raises(ValueError, match=r"holds the model extract_l-resnet-0 .* not victim-resnet-0 .*; delete it"):
+        getattr(victim, ask)()
+
+
+@pytest.mark.parametrize("family", ["../../x", "a/b", "a\\b"])
+def test_a_family_with_a_path_in_its_name_is_refused(family, tmp_path):
+    with pytest.raises(ValueError, match=r"must have no / or .* in it, unlike .*; rename"):
+        lineage(cache=str(tmp_path / "cache"), **TINY | {"networks": {family: RESNET}, "victim": family})
 
 
 def test_killed_while_training_nothing_looks_finished_and_the_rest_is_made(cache, tmp_path):
