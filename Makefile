@@ -1,6 +1,7 @@
 # make demo   train the embedded zoo, measure every method, print the table
 # make test   all tests
 # make check  format, lint, types
+# make clean  forget runs; make clean-cache forgets trained models, after asking (YES=1 answers)
 # Each creates the environment in .venv if it is missing; nothing is needed but Python 3.11 or later.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ export PYTHONHASHSEED := 0
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: demo test check tables clean
+.PHONY: demo test check tables clean clean-cache
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare
@@ -27,7 +28,10 @@ tables: .venv/installed
 	$(BIN)/python -m experiments.pages
 
 clean:
-	rm -rf results/runs results/wandb cache .pytest_cache .ruff_cache
+	rm -rf results/runs results/wandb .pytest_cache .ruff_cache
+
+clean-cache: .venv/installed
+	@$(BIN)/python -m experiments.storage.cache
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

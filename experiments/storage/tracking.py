@@ -33,6 +33,7 @@ def refuse_unsendable(results: Path, mode: Mode) -> None:
         raise OSError(f"cannot write {folder} ({error.strerror}): free it, or choose wandb=disabled") from error
     if mode == "online":
         try:
+            wandb.setup(wandb.Settings(silent=True))
             ready = wandb.login(prompt=False, verify=True)
         except wandb.Error as error:
             raise ConnectionError(f"wandb=online is not to be had: {error}; choose wandb=offline") from error
@@ -54,7 +55,7 @@ def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
     testbed, config = report["identity"]["testbed"][0], report["config"]
     distances = pd.read_csv(folder / "distances.csv")
     try:
-        with wandb.init(
+        run = wandb.init(
             project=project,
             mode=mode,
             group=config["name"],
@@ -63,13 +64,16 @@ def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
             config=config | {key: report[key] for key in ("commit", "device")},
             dir=results,
             settings=wandb.Settings(
-                silent=True, init_timeout=SECONDS, finish_timeout=8 * SECONDS, finish_timeout_raises=True
+                silent=True, init_timeout=SECONDS, finish_timeout=2 * SECONDS, finish_timeout_raises=True
             ),
-        ) as run:
+        )
+        try:
             run.log(report["metrics"])
             run.log({"distances": wandb.Table(dataframe=distances)})
             run.log({picture.stem: wandb.Image(str(picture)) for picture in sorted(folder.glob("*.png"))})
-    except (wandb.Error, OSError) as error:
+        finally:  # not `with`, which prints a traceback
+            run.finish()
+    except (wandb.Error, OSError, ValueError) as error:
         raise ConnectionError(f"W&B did not take {folder}, whose record is safe: {error}; {LATER}") from error
     if mode == "online":
         write(_mark(folder), json.dumps({"report": _digest(folder)}).encode())
