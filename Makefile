@@ -2,6 +2,7 @@
 # make test   all tests
 # make drills kills, damages, crowds, full disks, at full size: minutes; writes results/reliability.md
 # make check  format, lint, types
+# make clean  forget runs; make clean-cache forgets trained models, after asking (YES=1 answers)
 # Each creates the environment in .venv if it is missing; nothing is needed but Python 3.11 or later.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ export PYTHONHASHSEED := 0
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: demo test drills check tables clean
+.PHONY: demo test drills check tables clean clean-cache
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare
@@ -31,7 +32,10 @@ tables: .venv/installed
 	$(BIN)/python -m experiments.pages
 
 clean:
-	rm -rf results/runs results/pages results/wandb cache .pytest_cache .ruff_cache
+	rm -rf results/runs results/pages results/wandb .pytest_cache .ruff_cache
+
+clean-cache: .venv/installed
+	@$(BIN)/python -m experiments.storage.cache
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

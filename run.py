@@ -14,29 +14,51 @@ from typing import Any, cast
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.interrupts import interruptible
 from experiments.refusal import one_line
-from experiments.storage import record
+from experiments.storage import failure, record
 from experiments.storage.files import lock
 
 
+@interruptible
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @one_line
-def main(cfg: DictConfig) -> None:
-    """Do one run, unless its record is there."""
+def main(cfg: DictConfig) -> str:
+    """Do one run, unless its record is there; says which of the two, for a sweep's summary."""
     if cfg.dry_run:
         rehearse(cfg)
-        return
+        return "done"
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     folder = record.folder(config)
     if answered(config, folder):  # before the lock, which has to be written
-        return
+        return "found finished"
     with lock(folder):
         if answered(config, folder):  # by whoever held the lock
-            return
-        from experiments.job import run  # only here, so that a finished run answers at once
+            return "found finished"
+        with failure.kept(folder, config):
+            refuse_unsendable(config)
+            from experiments.job import run  # only here, so that a finished run answers at once
 
-        record.forget(folder)
-        run(config, folder)
+            record.forget(folder)
+            run(config, folder)
+        send(config, folder)
+    return "done"
+
+
+def refuse_unsendable(config: dict[str, Any]) -> None:
+    """Refuse, before anything is measured, what W&B would refuse afterwards."""
+    if config["wandb"]["mode"] != "disabled":
+        from experiments.storage import tracking  # only here, because wandb takes seconds to import
+
+        tracking.refuse_unsendable(Path(config["results"]), config["wandb"]["mode"])
+
+
+def send(config: dict[str, Any], folder: Path) -> None:
+    """Give W&B what was recorded."""
+    if config["wandb"]["mode"] != "disabled":
+        from experiments.storage import tracking
+
+        tracking.send(folder, Path(config["results"]), **config["wandb"])
 
 
 def answered(config: dict[str, Any], folder: Path) -> bool:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from experiments.interfaces import Method, Testbed, ZooModel
+from experiments.interrupts import interruptible
 from experiments.job import available
 from experiments.memory import return_freed_memory, reuse_freed_memory
 from experiments.offers import offered, refuse_unmet
@@ -71,6 +72,7 @@ def distances(folder: Path, names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(found.numpy(), names, names)
 
 
+@interruptible
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 @one_line
 def main(cfg: DictConfig) -> None:

@@ -36,10 +36,6 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     saved = record.save(folder, config, table, report, seconds, images=fingerprint(testbed))
     draw(folder, config["pictures"])
     print(f"{record.title(config)}: {folder}/report.json")
-    if config["wandb"]["mode"] != "disabled":
-        from experiments.storage.tracking import track  # only here, because wandb takes seconds to import
-
-        track(config, folder, saved, table)
     return saved
 
 

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
 from experiments.interfaces import Zoo
+from experiments.interrupts import interruptible, mortal
 from experiments.progress import bar
 from experiments.refusal import one_line
 
@@ -29,7 +30,7 @@ def prepare(zoo: Zoo, *, workers: int) -> int:
         with bar("training the zoo") as tell:
             calls = (delayed(model.prepare)() for model in jobs.values())
             # Processes even in a launcher's worker, where joblib would fall back to threads, which share random state.
-            finished = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(calls)
+            finished = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", **mortal())(calls)
             for done, _ in enumerate(finished, start=1):
                 tell(done, len(jobs))
     return len(missing)
@@ -48,6 +49,7 @@ def part(zoo: Zoo, shard: int, shards: int) -> Zoo:
     return dict(islice(zoo.items(), shard, None, shards))
 
 
+@interruptible
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 @one_line
 def main(config: DictConfig) -> None:

@@ -3,22 +3,44 @@
 import os
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
+
+MISTAKES = (ValueError, OSError, InstantiationException, CompactHydraException)
+"""What bad input and the file system raise; anything else is a bug, and keeps its traceback."""
+STOPPED = "MODELGIF_SWEEP_STOPPED"
+"""Names the environment variable with the file whose being there says: start no more jobs of this sweep."""
 
 
-def one_line(task: Callable[[Any], None]) -> Callable[[Any], None]:
+class Refused(CompactHydraException):
+    """One line for the user. Hydra prints it, exits with 1, and goes on with a sweep's other jobs."""
+
+
+class NotStarted(Refused):
+    """A job that was not begun, because one before it failed."""
+
+
+def one_line(task: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Turn the errors that bad input causes, and those of the file system, into one line."""
 
     @wraps(task)
-    def guarded(config: Any) -> None:
+    def guarded(config: Any) -> Any:
+        if Path(os.environ.get(STOPPED, os.devnull)).is_file():
+            raise NotStarted("not started, because another job failed before (on_error=stop)")
         try:
-            task(config)
-        except (ValueError, OSError, InstantiationException) as error:
-            if os.environ.get("HYDRA_FULL_ERROR"):
+            return task(config)
+        except MISTAKES as error:
+            if os.environ.get("HYDRA_FULL_ERROR") or isinstance(error, Refused):
                 raise
-            cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-            raise SystemExit(f"error: {' '.join(str(cause).split())}") from None
+            raise Refused(f"error: {reason(error)}") from None
 
     return guarded
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line; with its type where it is no mistake of the user's."""
+    cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+    text = " ".join(str(cause).split()).removeprefix("error: ")
+    return text if isinstance(error, MISTAKES) else f"{type(error).__name__}: {text}"

@@ -1,25 +1,105 @@
-"""Sends a finished run to W&B; the only file that imports wandb. The truth is `report.json`."""
+"""Sends a recorded run to W&B; the only file that imports wandb. The truth is `report.json`."""
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Literal
 
 import pandas as pd
 import wandb
 
+from experiments.storage.files import write
 
-def track(config: dict[str, Any], folder: Path, record: dict[str, Any], distances: pd.DataFrame) -> None:
-    """One W&B run for one record: its metrics, distances and figures, grouped by experiment."""
-    testbed, method = record["identity"]["testbed"][0], config["method"]["label"]
-    with wandb.init(
-        project=config["wandb"]["project"],
-        mode=config["wandb"]["mode"],
-        group=config["name"],
-        name=f"{testbed}/{method}",
-        id=folder.name,
-        config=record["config"] | {key: record[key] for key in ("commit", "device")},
-        dir=config["results"],
-        settings=wandb.Settings(silent=True),
-    ) as run:
-        run.log(record["metrics"])
-        run.log({"distances": wandb.Table(dataframe=distances.reset_index().rename(columns=str))})
-        run.log({picture.stem: wandb.Image(str(picture)) for picture in sorted(folder.glob("*.png"))})
+Mode = Literal["online", "offline"]
+SECONDS = 15
+"""How long the server may take to answer."""
+LATER = "python -m experiments.track --missing sends it later"
+
+
+def refuse_unsendable(results: Path, mode: Mode) -> None:
+    """Refuse what would fail after measuring: a folder that cannot be written, no key, a server that does not answer.
+
+    Raises:
+        ConnectionError: if there is no valid key, or no answer within seconds.
+        OSError: if the folder for W&B's files cannot be written.
+    """
+    folder = results / "wandb"  # W&B itself would turn to a temporary folder that nobody looks into
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write {folder} ({error.strerror}): free it, or choose wandb=disabled") from error
+    if mode == "online":
+        try:
+            wandb.setup(wandb.Settings(silent=True))
+            ready = wandb.login(prompt=False, verify=True)
+        except wandb.Error as error:
+            raise ConnectionError(f"wandb=online is not to be had: {error}; choose wandb=offline") from error
+        if not ready:
+            raise ConnectionError(
+                "wandb=online needs a key: run `wandb login`, set WANDB_API_KEY, or choose wandb=offline"
+            )
+
+
+def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
+    """One W&B run for the recorded run in a folder: its metrics, distances and figures, grouped by experiment.
+
+    The run's id is the folder's name, so that sending twice gives one. What has arrived is marked in the folder.
+
+    Raises:
+        ConnectionError: if W&B does not take it; the record stays.
+    """
+    report = json.loads((folder / "report.json").read_text())
+    testbed, config = report["identity"]["testbed"][0], report["config"]
+    distances = pd.read_csv(folder / "distances.csv")
+    try:
+        run = wandb.init(
+            project=project,
+            mode=mode,
+            group=config["name"],
+            name=f"{testbed}/{config['method']['label']}",
+            id=folder.name,
+            config=config | {key: report[key] for key in ("commit", "device")},
+            dir=results,
+            settings=wandb.Settings(
+                silent=True, init_timeout=SECONDS, finish_timeout=2 * SECONDS, finish_timeout_raises=True
+            ),
+        )
+        try:
+            run.log(report["metrics"])
+            run.log({"distances": wandb.Table(dataframe=distances)})
+            run.log({picture.stem: wandb.Image(str(picture)) for picture in sorted(folder.glob("*.png"))})
+        finally:  # not `with`, which prints a traceback
+            run.finish()
+    except (wandb.Error, OSError, ValueError) as error:
+        raise ConnectionError(f"W&B did not take {folder}, whose record is safe: {error}; {LATER}") from error
+    if mode == "online":
+        write(_mark(folder), json.dumps({"report": _digest(folder)}).encode())
+
+
+def missing(results: Path) -> list[Path]:
+    """Folders of recorded runs that W&B does not have, or of which it has an earlier measurement."""
+    return [folder for folder in recorded(results) if not arrived(folder)]
+
+
+def recorded(results: Path) -> list[Path]:
+    """Folders of all recorded runs."""
+    return sorted(file.parent for file in results.glob("runs/*/report.json"))
+
+
+def arrived(folder: Path) -> bool:
+    """Whether W&B has taken this very record."""
+    try:
+        return json.loads(_mark(folder).read_text())["report"] == _digest(folder)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _mark(folder: Path) -> Path:
+    return folder / "wandb.json"
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "report.json").read_bytes()).hexdigest()[:12]

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 FLOORS = [
     ["modelgif_core"],
-    ["experiments.refusal", "experiments.progress", "experiments.memory"],
+    ["experiments.refusal", "experiments.interrupts", "experiments.progress", "experiments.memory"],
     ["experiments.interfaces"],
     ["experiments.storage", "experiments.offers"],
     ["experiments.networks", "experiments.statistics"],
@@ -19,9 +19,9 @@ FLOORS = [
     ["experiments.methods"],
     ["experiments.pages"],
     ["experiments.measure", "experiments.testbeds"],
-    ["experiments.prepare"],
+    ["experiments.prepare", "experiments.sweeps"],
     ["experiments.job"],
-    ["experiments.embed"],
+    ["experiments.embed", "experiments.track"],
     ["run", "benchmarks"],
 ]
 """From the ground up; what stands on one floor does not know its neighbours."""

@@ -10,6 +10,7 @@ import torch
 from conftest import ROOT, TOY
 
 import run
+from experiments.refusal import Refused
 from experiments.samples import toy
 from experiments.storage import record
 from experiments.storage.configuration import composed
@@ -59,10 +60,10 @@ def test_bad_input_ends_in_one_clear_line_and_no_record(case, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("")
     config = composed(*QUICK, *arguments)
-    with pytest.raises(SystemExit) as refusal:
+    with pytest.raises(Refused) as refusal:
         run.main(config)
-    assert expected in refusal.value.code
-    assert "\n" not in refusal.value.code
+    assert expected in str(refusal.value)
+    assert "\n" not in str(refusal.value)
     assert not list(tmp_path.rglob("report.json"))
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -129,9 +130,9 @@ def test_a_finished_run_is_not_passed_off_as_one_on_other_images(tmp_path, monke
     run.main(on("here", "1"))
     run.main(on("copied", "1"))
     assert "finished before" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as refusal:
+    with pytest.raises(Refused) as refusal:
         run.main(on("others", "2"))
-    assert "was measured on other images (here)" in refusal.value.code
+    assert "was measured on other images (here)" in str(refusal.value)
 
 
 def test_the_smoke_experiment_runs_both_its_methods_and_writes_wandb_offline(command, tmp_path):

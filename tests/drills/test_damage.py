@@ -20,6 +20,7 @@ import run
 from experiments.interfaces import Samples
 from experiments.pages import __main__ as pages
 from experiments.pages import draw, sweep
+from experiments.refusal import Refused
 from experiments.storage import record
 from experiments.storage.embeddings import load_embedding, save_embedding
 from experiments.storage.identity import digest
@@ -153,6 +154,8 @@ def answer(ask: Callable[[], Any], capsys: pytest.CaptureFixture) -> tuple[Any, 
         found = ask()
     except (ValueError, OSError) as error:
         return None, str(error)
+    except Refused as end:
+        return None, str(end)
     except SystemExit as end:
         return None, str(end.code)
     said = capsys.readouterr()

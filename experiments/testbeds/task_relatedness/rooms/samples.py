@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 from experiments.interfaces import Samples
+from experiments.interrupts import mortal
 from experiments.progress import bar
 from experiments.storage.files import make_once
 from experiments.storage.identity import digest
@@ -87,7 +88,7 @@ def _make(scenes: range, seed: int, workers: int) -> dict[str, Tensor]:
         tell(0, len(scenes))
         jobs = (delayed(_render)(chunk, seed) for chunk in chunks)
         # Processes even in a worker's process, where joblib would fall back to threads.
-        for part in Parallel(n_jobs=workers, backend="loky", return_as="generator")(jobs):
+        for part in Parallel(n_jobs=workers, backend="loky", return_as="generator", **mortal())(jobs):
             made.append(part)
             tell(sum(len(done["images"]) for done in made), len(scenes))
     return {name: torch.from_numpy(np.concatenate([part[name] for part in made])) for name in made[0]}

@@ -1,0 +1,147 @@
+"""A sweep goes on past a job that fails, and says at the end what was done, what not, and why."""
+
+import atexit
+import json
+import os
+import platform
+import shutil
+import sys
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from experiments.interrupts import end_with, interrupted
+from experiments.refusal import MISTAKES, STOPPED, NotStarted, reason
+from experiments.storage import configuration, failure, record
+from experiments.storage.files import write
+
+POLICIES = ("continue", "stop")
+HERE = ("joblib", "submitit_local")
+"""Launchers whose jobs are processes of this machine, which end with whoever started them; others' go on alone."""
+STATES = ("done", "found finished", "failed", "not started", "cut off")
+
+
+class Sweep(Callback):
+    """Hydra's callback: it travels to every job, wherever that runs, and each leaves its outcome in one small file."""
+
+    def __init__(self) -> None:
+        self.place: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a sweep without jobs; make the folder of outcomes."""
+        if config.on_error not in POLICIES:
+            sys.exit(f"error: on_error must be one of {', '.join(POLICIES)}, not {config.on_error!r}")
+        refuse_empty(config)
+        self.host, self.process = platform.node(), os.getpid()
+        self.place = Path(config.results).absolute() / "runs" / f".sweep-{self.host}-{self.process}"
+        try:
+            shutil.rmtree(self.place, ignore_errors=True)  # of a killed sweep that had the same number
+            self.place.mkdir(parents=True)
+        except OSError as error:
+            sys.exit(f"error: cannot write {config.results}: {error.strerror}; choose another folder for results")
+        atexit.register(self.close)  # for a launcher that breaks, since Hydra then calls nobody
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """Note that the job began."""
+        os.environ.pop(STOPPED, None)
+        if self.place is None:
+            return
+        os.environ[STOPPED] = str(self.place / "stopped")
+        alone = config.hydra.runtime.choices["hydra/launcher"] not in HERE
+        if not alone and platform.node() == self.host and os.getpid() != self.process:
+            end_with(self.process)
+        self.note(config, "cut off", "ended from outside, or still at work")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Note how the job ended; Hydra, which would end the sweep at the first failure, hears of none."""
+        if self.place is None:
+            return
+        if job_return.status == JobStatus.COMPLETED:
+            self.note(config, job_return.return_value or "done")
+            return
+        error = job_return._return_value
+        state = "not started" if isinstance(error, NotStarted) else "failed"
+        folder = kept_in(config.hydra.job.name, job_return.cfg)
+        self.note(config, state, reason(error), folder)
+        if state == "failed":
+            if config.on_error == "stop":
+                write(self.place / "stopped", b"")
+            if os.environ.get("HYDRA_FULL_ERROR") or not (isinstance(error, MISTAKES) or folder):
+                traceback.print_exception(error)
+            print(f"failed: {called(config)}: {reason(error)}", file=sys.stderr)
+        job_return.status, job_return.return_value = JobStatus.COMPLETED, state
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Say how the sweep went; exit with 1 if not all is well."""
+        if self.close():
+            sys.exit(1)
+
+    def note(self, config: DictConfig, state: str, why: str = "", folder: str = "") -> None:
+        """Leave a job's outcome for the summary."""
+        assert self.place is not None
+        outcome = {"state": state, "what": called(config), "why": why, "folder": folder}
+        write(self.place / f"{config.hydra.job.num}.json", json.dumps(outcome).encode())
+
+    def close(self) -> int:
+        """Print the summary and forget the outcomes; returns how many jobs failed or did not run to their end."""
+        atexit.unregister(self.close)
+        if self.place is None or not self.place.exists():
+            return 0
+        files = sorted(self.place.glob("[0-9]*.json"), key=lambda file: int(file.stem))
+        outcomes = [json.loads(file.read_text()) for file in files]
+        shutil.rmtree(self.place)
+        if not interrupted.is_set():
+            print(summary(outcomes), file=sys.stderr)
+        return sum(outcome["state"] not in STATES[:2] for outcome in outcomes)
+
+
+def summary(outcomes: list[dict[str, str]]) -> str:
+    """How many jobs ended how, and one line for each that is not done: what, why, and the folder that says more.
+
+    >>> print(summary([{"state": "failed", "what": "seed=1", "why": "no samples", "folder": "results/runs/0a"}]))
+    sweep: 1 failed
+      failed: seed=1: no samples (results/runs/0a)
+    """
+    count = Counter(outcome["state"] for outcome in outcomes)
+    lines = [f"sweep: {', '.join(f'{count[state]} {state}' for state in STATES if count[state])}"]
+    words = [outcome["what"].split(" ") for outcome in outcomes]
+    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    for outcome, called in zip(outcomes, words, strict=True):
+        if outcome["state"] not in STATES[:2]:
+            place = f" ({outcome['folder']})" if outcome["folder"] else ""
+            what = " ".join(word for word in called if word not in shared)
+            lines.append(f"  {outcome['state']}: {what}: {outcome['why']}{place}")
+    return "\n".join(lines)
+
+
+def called(config: DictConfig) -> str:
+    """A job's own overrides, as on the command line."""
+    return " ".join(config.hydra.overrides.task)
+
+
+def kept_in(program: str, config: DictConfig | None) -> str:
+    """The folder with a failed run's `failed.json`, or nothing: preparing and embedding have no such folder."""
+    try:
+        folder = record.folder(configuration.plain(config)) if config and program == "run" else None
+    except Exception:  # what cannot be named has no folder
+        folder = None
+    return str(folder) if folder and failure.file(folder).exists() else ""
+
+
+def refuse_empty(config: DictConfig) -> None:
+    """End the program if a sweep over `glob(...)` or `range(...)` has no values."""
+    hydra = GlobalHydra.instance()
+    params = config.hydra.sweeper.get("params") or {}
+    given = [*config.hydra.overrides.task, *(f"{key}={value}" for key, value in params.items())]
+    for override in OverridesParser.create(hydra.config_loader()).parse_overrides(given):
+        if override.is_sweep_override() and override.is_discrete_sweep() and not list(override.sweep_iterator()):
+            there = hydra.config_loader().get_group_options(override.key_or_group)
+            hint = f"; there are {', '.join(there)}" if there else ""
+            sys.exit(f"error: {override.input_line} matches nothing{hint}")
