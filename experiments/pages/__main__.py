@@ -72,10 +72,10 @@ def refuse_loss(own: Experiment, recorded: Experiment, before: int) -> None:
     after = {run.folder.name for run in [*own.done, *recorded.done]}
     old = {run.folder.name: run.record for run in recorded.done}
     replaced = [run for run in own.done if run.folder.name in old and run.record != old[run.folder.name]]
-    done = len(own.done) if replaced else len(after)
-    if done < max(before, len(old) if replaced else 0):
+    done, known = (len(own.done), max(before, len(old))) if replaced else (len(after), before)
+    if done < known:
         raise ValueError(
-            f"{own.name}: there are {done} runs to record, and its page shows {before}; finish the others by "
+            f"{own.name}: {done} to record, but {known} runs are recorded; finish the others by "
             f"python run.py experiment={own.name}, or add --fewer"
         )
 

@@ -74,7 +74,11 @@ def largest(records: list[dict[str, float]], key: str) -> str:
 
 
 def published(experiment: Experiment) -> pd.DataFrame:
-    """Published rows for the same columns, — where the paper has none; of several sides they belong to the first."""
+    """Published rows for the same columns, — where the paper has none; of several sides they belong to the first.
+
+    Raises:
+        ValueError: if the file of figures is damaged.
+    """
     file = f"{experiment.page.get('published')}.csv"
     if not (PUBLISHED / file).exists():
         return pd.DataFrame()
@@ -83,8 +87,15 @@ def published(experiment: Experiment) -> pd.DataFrame:
     for key, title in columns(experiment.page).items():
         metric, _, side = key.partition("@")
         known = metric in figures and side in ("", first)
-        shown[title] = [_number(x) if pd.notna(x) else NOTHING for x in figures[metric]] if known else NOTHING
+        shown[title] = _printed(figures[metric], file) if known else NOTHING
     return pd.DataFrame(shown, index=figures.index)
+
+
+def _printed(figures: pd.Series, file: str) -> list[str]:
+    try:
+        return [_number(x) if pd.notna(x) else NOTHING for x in figures.astype(float)]
+    except ValueError as error:
+        raise ValueError(f"{PUBLISHED / file} is damaged ({error}); git checkout brings it back") from error
 
 
 def _number(value: float) -> str:

@@ -93,7 +93,7 @@ def test_some_of_the_recorded_runs_are_replaced_only_if_told_to(fewer, project, 
     assert pages.main([NAME, "--record", *fewer]) == (0 if fewer else 1)
     assert (tracked(project) == before) == (not fewer)
     if not fewer:
-        expected = f"error: {NAME}: there are 1 runs to record, and its page shows {len(RUNS)}; finish the others by"
+        expected = f"error: {NAME}: 1 to record, but {len(RUNS)} runs are recorded; finish the others by"
         assert expected in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_a_page_does_not_lose_runs_unless_told_to(project, capsys):
     shutil.rmtree(project / "results" / "recorded" / RUNS[0].name)
     before = tracked(project)
     assert pages.main([NAME, "--record"]) == 1
-    assert f"there are {len(RUNS) - 1} runs to record, and its page shows {len(RUNS)}" in capsys.readouterr().err
+    assert f"{len(RUNS) - 1} to record, but {len(RUNS)} runs are recorded" in capsys.readouterr().err
     assert tracked(project) == before
     assert pages.main([NAME, "--record", "--fewer"]) == 0
     assert tracked(project) != before

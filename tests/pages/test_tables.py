@@ -9,6 +9,7 @@ import pytest
 
 from experiments.pages import sweep, tables
 from experiments.pages.section import grid, probability, section, without_html
+from experiments.storage import tables as stored
 
 SEEDS = [{"auc/x": 0.5, "auc/x/low": 0.3, "auc/x/high": 0.6}, {"auc/x": 0.7, "auc/x/low": 0.5, "auc/x/high": 0.8}]
 
@@ -71,3 +72,22 @@ def test_what_a_label_says_stays_in_its_cell_and_is_no_html():
     assert "a \\| b \\| c" in rows[2]
     assert "<" not in rows[3]
     assert without_html(section("p < 0.001 <!-- end -->", table)).startswith("p < 0.001 &lt;!-- end -->")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "No columns"),
+        (b"method,auc/pooled\nours,some\n", "could not convert string to float: 'some'"),
+        (b"auc/pooled\n0.5\n", "Index method invalid"),
+        ("method,auc/pooled\nours,0.5\n".encode("utf-16"), "codec can't decode"),
+    ],
+    ids=["empty", "text among numbers", "a column is missing", "another encoding"],
+)
+def test_published_figures_that_are_damaged_are_named_with_the_remedy(content, reason, tmp_path, monkeypatch):
+    (tmp_path / "ip_protection.csv").write_bytes(content)
+    for module in (tables, stored):
+        monkeypatch.setattr(module, "PUBLISHED", tmp_path)
+    expected = rf"ip_protection\.csv is damaged \(.*{reason}.*\); git checkout brings it back"
+    with pytest.raises(ValueError, match=expected):
+        tables.published(sweep.experiment("ip_protection", tmp_path))

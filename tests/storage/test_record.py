@@ -143,8 +143,9 @@ def test_a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_are_told_wi
             files.write(path, b"")
     with pytest.raises(OSError, match=r"cannot lock .*move it away"), files.lock(tmp_path / "file" / "new"):
         pass
-    with pytest.raises(OSError, match=r"cannot read .*move it away"):
-        files.read(tmp_path / "folder")
+    for path in (tmp_path / "folder", tmp_path / "file" / "report.json"):
+        with pytest.raises(OSError, match=rf"cannot read {path}: .*move it away"):
+            files.read(path)
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
 
 
