@@ -8,11 +8,11 @@ python run.py testbed=unlearning testbed/zoo=unlearning_cifar100 dry_run=true   
 """
 
 from tempfile import TemporaryDirectory
-from typing import Any, cast
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from experiments.door import admitted, enter
 from experiments.refusal import one_line
 from experiments.storage import record
 from experiments.storage.files import lock
@@ -22,14 +22,14 @@ from experiments.storage.files import lock
 @one_line
 def main(cfg: DictConfig) -> None:
     """Do one run, unless its record is there."""
-    if cfg.dry_run:
+    config = admitted(cfg)
+    if config["dry_run"]:
         rehearse(cfg)
         return
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     folder = record.folder(config)
     with lock(folder):
         finished = record.finished(folder)
-        if finished and not cfg.rerun:
+        if finished and not config["rerun"]:
             if record.places(finished["config"]["testbed"]) != record.places(config["testbed"]):
                 from experiments.job import refuse_other_images
 
@@ -50,11 +50,11 @@ def rehearse(cfg: DictConfig) -> None:
     with TemporaryDirectory() as place:
         cfg.results, cfg.cache, cfg.wandb.mode = place, place, "disabled"
         cfg.testbed.budget = min(cfg.testbed.budget, 4)
-        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+        config = admitted(cfg)
         for name, value in run(config, record.folder(config))["metrics"].items():
             print(f"{name}: {value:.4g}")
     print("dry run: everything fits together; the numbers mean nothing and are not kept")
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

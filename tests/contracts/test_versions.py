@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "c241aba97b29"),
+    "ip_protection": (2, "4d5f32cfbad2"),
     "task_relatedness": (2, "749d218bde20"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "4bda276217dc"),
+    "unlearning": (2, "e1bc8d778783"),
 }
 """Version of the zoo and digest of its training code."""
 

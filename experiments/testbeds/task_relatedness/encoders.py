@@ -1,12 +1,6 @@
 """Taskonomy in small: one encoder-decoder for each of 17 tasks on procedural rooms, all of one architecture.
 
 `initialisation: own` starts every network from weights of its own, as the published encoders did; `shared` starts all
-from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
-from experiments.testbeds.task_relatedness.rooms.standardised import standardised
-from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
-from experiments.testbeds.task_relatedness.rooms.standardised import standardised
-from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
-from experiments.testbeds.task_relatedness.rooms.standardised import standardised
 from the same ones, which alone makes their signed fields alike. Each model's facts say how well it learnt its task
 and, under `transfer`, what its frozen encoder is worth to every task on held-out scenes: the measured truth.
 """
