@@ -9,11 +9,12 @@ python run.py testbed=unlearning testbed/zoo=unlearning_cifar100 dry_run=true   
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from experiments.door import admitted, enter
 from experiments.interrupts import interruptible
 from experiments.refusal import one_line
 from experiments.storage import failure, record
@@ -25,10 +26,10 @@ from experiments.storage.files import lock
 @one_line
 def main(cfg: DictConfig) -> str:
     """Do one run, unless its record is there; says which of the two, for a sweep's summary."""
-    if cfg.dry_run:
+    config = admitted(cfg)
+    if config["dry_run"]:
         rehearse(cfg)
         return "done"
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     folder = record.folder(config)
     if answered(config, folder):  # before the lock, which has to be written
         return "found finished"
@@ -83,11 +84,11 @@ def rehearse(cfg: DictConfig) -> None:
     with TemporaryDirectory() as place:
         cfg.results, cfg.cache, cfg.wandb.mode = place, place, "disabled"
         cfg.testbed.budget = min(cfg.testbed.budget, 4)
-        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+        config = admitted(cfg)
         for name, value in run(config, record.folder(config))["metrics"].items():
             print(f"{name}: {value:.4g}")
     print("dry run: everything fits together; the numbers mean nothing and are not kept")
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

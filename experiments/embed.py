@@ -6,15 +6,15 @@ python -m experiments.embed -m 'shard=range(20)' shards=20 hydra/launcher=submit
 
 import sys
 from pathlib import Path
-from typing import Any, cast
 
 import hydra
 import pandas as pd
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
+from experiments.door import admitted, enter
 from experiments.interfaces import Method, Testbed, ZooModel
 from experiments.interrupts import interruptible
 from experiments.job import available
@@ -77,7 +77,7 @@ def distances(folder: Path, names: list[str]) -> pd.DataFrame:
 @one_line
 def main(cfg: DictConfig) -> None:
     """Embed the configured zoo, or a part of it; whoever comes last writes the table of distances."""
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    config = admitted(cfg)
     torch.set_num_threads(1)
     torch.manual_seed(config["seed"])
     device = available(config["device"])
@@ -95,4 +95,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pandas as pd
 import torch
@@ -185,6 +185,10 @@ class Offered:
     """Images to forget and to retain, if the method needs them."""
 
 
+Access = Literal["architecture", "label", "probability", "logit", "input-gradient", "feature", "weights"]
+"""What a method needs of a suspect, from the least to the most."""
+
+
 @dataclass(frozen=True)
 class Method:
     """Queries, representation and distance; ModelGiF is one, a baseline is any other."""
@@ -195,8 +199,8 @@ class Method:
     """A model in eval mode and the queries -> what is compared; tensors may stay on the model's device."""
     distance: Callable[[Any, Any], Any]
     """Two representations -> distances, small = related: one per reference point, or a single number."""
-    access: str
-    """What it needs of a suspect: label < probability < logit < input-gradient < feature < weights."""
+    access: Access
+    """What it needs of a suspect."""
     label: str = ""
     """Name for tables and figures."""
     needs: Sequence[str] = ()

@@ -7,6 +7,7 @@ from functools import partial
 from torch import nn
 
 from experiments.interfaces import NEEDS, Method, Offered, Testbed, ZooModel
+from experiments.refusal import nearest
 
 Open = Callable[[str], nn.Module]
 """A model's name -> the model."""
@@ -34,9 +35,10 @@ def refuse_unmet(method: Method, testbed: Testbed) -> None:
                 f"{method.label}: roles {scored} ({use}) are scored by this testbed and cannot choose queries; take "
                 "others, or leak=true, which a replication may"
             )
-        if roles and not known & set(roles):
-            has = ", ".join(sorted(known))
-            raise ValueError(f"{method.label}: no model of the zoo has a role in {list(roles)} ({use}); it has {has}")
+        for role in roles:
+            if role not in known:
+                has = nearest(role, sorted(known), "the roles are")
+                raise ValueError(f"{method.label}: no model of the zoo has the role {role!r} ({use}); {has}")
 
 
 def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Offered:

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
+from experiments.door import admitted, enter
 from experiments.interfaces import Zoo
 from experiments.interrupts import interruptible, mortal
 from experiments.progress import bar
@@ -52,12 +53,13 @@ def part(zoo: Zoo, shard: int, shards: int) -> Zoo:
 @interruptible
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 @one_line
-def main(config: DictConfig) -> None:
+def main(cfg: DictConfig) -> None:
     """Prepare the zoo of the configured testbed."""
-    zoo = part(instantiate(config.testbed.zoo, _convert_="all"), config.shard, config.shards)
-    made = prepare(zoo, workers=config.workers)
+    config = admitted(cfg)
+    zoo = part(instantiate(config["testbed"]["zoo"], _convert_="all"), config["shard"], config["shards"])
+    made = prepare(zoo, workers=config["workers"])
     print(f"{len(zoo)} models are ready, {made} of them new", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

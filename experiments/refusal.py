@@ -1,7 +1,8 @@
 """User mistakes end in one clear line and a non-zero exit; HYDRA_FULL_ERROR=1 shows the traceback instead."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,17 @@ def reason(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
     text = " ".join(str(cause).split()).removeprefix("error: ")
     return text if isinstance(error, MISTAKES) else f"{type(error).__name__}: {text}"
+
+
+def nearest(name: str, known: Iterable[str], has: str = "it has") -> str:
+    """What is known, said of a wrong name: first the one that is most like it, if one is, then all.
+
+    >>> nearest("modelgiff", ["akh", "modelgif"])
+    'did you mean modelgif? It has akh, modelgif'
+    >>> nearest("zest", ["akh", "modelgif"], "the methods are")
+    'the methods are akh, modelgif'
+    """
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    listed = f"{has} {', '.join(known) or 'none'}"
+    return f"did you mean {near[0]}? {listed[0].upper()}{listed[1:]}" if near else listed

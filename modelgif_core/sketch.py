@@ -7,11 +7,11 @@ numbers. It is accumulated while the field streams by, and models that were neve
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,9 @@ from modelgif_core.distance import unit
 from modelgif_core.field import WORTH_PREPARING, Field, extract_field, usual_batch, whole_paths
 from modelgif_core.paths import USUAL_STEPS, Paths, held_at_once, widest
 from modelgif_core.prepared import Prepared, computes_in, prepared
+from modelgif_core.quadrature import Rule
+from modelgif_core.readout import Readout
+from modelgif_core.view import View
 
 METRICS = ("cosine", "euclidean")
 AT_ONCE = 2**14
@@ -46,6 +49,18 @@ class Embedding:
         return sqrt(2 / len(self.vector)) / (1 if self.metric == "cosine" else 2)
 
 
+class Extraction(TypedDict, total=False):
+    """Settings of `extract_field`."""
+
+    steps: int
+    rule: Rule
+    readout: Readout
+    cumulative: bool
+    times_direction: bool
+    view: View
+    batch_size: int | None
+
+
 def embed(
     model: nn.Module,
     paths: Paths,
@@ -54,7 +69,7 @@ def embed(
     seed: int = 0,
     metric: str = "cosine",
     chunk: int = 16,
-    **extraction: Any,
+    **extraction: Unpack[Extraction],
 ) -> Embedding:
     """The model's field embedding, on the CPU.
 
@@ -167,9 +182,9 @@ def _stretches(dead: Tensor) -> Int[Tensor, "stretches 2"]:
     return torch.stack([(edges == 1).nonzero()[:, 0], (edges == -1).nonzero()[:, 0] - 1], 1)
 
 
-def _reference(model: nn.Module, paths: Paths, metric: str, dims: int, seed: int, extraction: dict[str, Any]) -> str:
+def _reference(model: nn.Module, paths: Paths, metric: str, dims: int, seed: int, extraction: Mapping[str, Any]) -> str:
     if isinstance(model, Prepared) and model.fast is not None:
-        extraction = extraction | {"fast": model.fast}
+        extraction = {**extraction, "fast": model.fast}
     settings = {key: _name(value) for key, value in sorted(extraction.items()) if key != "batch_size"}
     total = hashlib.sha256(f"{metric} {dims} {seed} {settings}".encode())
     for part in (paths.starts, paths.ends, paths.labels):

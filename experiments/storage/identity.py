@@ -7,7 +7,7 @@ on another device changes no name; another default, seed or image does.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 from hydra.utils import get_object
 from torch import Tensor
+
+from experiments.refusal import nearest
 
 UNNAMED = frozenset({"cache", "root", "folder", "url", "device", "download", "dry_run", "quick"})
 """Settings that say where things lie or are computed, or how a rehearsal is shortened: no part of what a thing is."""
@@ -68,7 +70,7 @@ def described(part: Any) -> Any:
     """
     if isinstance(part, Mapping):
         given = {key: value for key, value in part.items() if key not in ("_target_", "_partial_", "_convert_")}
-        return _call(_function(part["_target_"]), given) if "_target_" in part else _settings(given)
+        return _call(function(part["_target_"]), given) if "_target_" in part else _settings(given)
     if isinstance(part, partial):
         inner = part.func  # Hydra's own kind of partial function is not merged into another
         if isinstance(inner, partial):
@@ -85,7 +87,12 @@ def described(part: Any) -> Any:
     return part.name if isinstance(part, Path) else part
 
 
-def _function(path: str) -> Callable[..., Any]:
+def function(path: str) -> Callable[..., Any]:
+    """What a `_target_` names.
+
+    Raises:
+        ValueError: if there is nothing of that name, or nothing that can be called.
+    """
     try:
         found = get_object(path)
     except (ImportError, AttributeError, ValueError) as error:
@@ -95,21 +102,40 @@ def _function(path: str) -> Callable[..., Any]:
     return found
 
 
-def _call(function: Callable[..., Any], given: Mapping[str, Any], positional: tuple[Any, ...] = ()) -> list[Any]:
-    name = function.__name__
+def parameters(called: Callable[..., Any]) -> Mapping[str, Parameter] | None:
+    """What a function takes, by name; None if it is built in, without a signature."""
+    try:
+        return signature(called).parameters
+    except ValueError:
+        return None
+
+
+def refuse_unknown(name: str, known: Iterable[str], given: Iterable[str]) -> None:
+    """Refuse what is given and not known, in one line that names the nearest and then all.
+
+    >>> refuse_unknown("fit", ["epochs", "rate"], ["epoch"])
+    Traceback (most recent call last):
+    ...
+    ValueError: fit has no setting 'epoch'; did you mean epochs? It has epochs, rate
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise ValueError(f"{name} has no setting {key!r}; {nearest(key, known)}")
+
+
+def _call(called: Callable[..., Any], given: Mapping[str, Any], positional: tuple[Any, ...] = ()) -> list[Any]:
+    name = called.__name__
     if not name.isidentifier():
         raise ValueError(f"a function without a name of its own ({name}) cannot name a file; give it one")
-    try:
-        known = signature(function).parameters
-    except ValueError:  # built in, without a signature
+    known = parameters(called)
+    if known is None:
         return [name, _settings(given)]
-    takes_any = any(parameter.kind == Parameter.VAR_KEYWORD for parameter in known.values())
-    for key in given:
-        if key not in known and not takes_any:
-            raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(known)}")
+    if not any(parameter.kind == Parameter.VAR_KEYWORD for parameter in known.values()):
+        refuse_unknown(name, known, given)
     defaults = {key: parameter.default for key, parameter in known.items() if parameter.default is not Parameter.empty}
-    called = dict(zip(known, positional, strict=False))
-    return [name, _settings({**defaults, **called, **given})]
+    placed = dict(zip(known, positional, strict=False))
+    return [name, _settings({**defaults, **placed, **given})]
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:

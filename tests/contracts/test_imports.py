@@ -13,6 +13,7 @@ FLOORS = [
     ["experiments.refusal", "experiments.interrupts", "experiments.progress", "experiments.memory"],
     ["experiments.interfaces"],
     ["experiments.storage", "experiments.offers"],
+    ["experiments.door"],
     ["experiments.networks", "experiments.statistics"],
     ["experiments.samples", "experiments.training"],
     ["experiments.queries"],

@@ -69,7 +69,7 @@ def refusal(name: str, toy: str) -> str | None:
     if unmet:
         return "|".join(re.escape(NEEDS[need]) for need in unmet)
     if any(roles and not known & {*roles} for roles in (method.roles or {}).values()):
-        return "no model of the zoo has a role in"
+        return "no model of the zoo has the role"
     return BY_MODEL.get((name, toy))
 
 

@@ -29,7 +29,7 @@ REFUSED = {
     "empty role": (["testbed.zoo.derived=[finetune_a]"], "no model of the zoo has the role"),
     "role that selects but does not exist": (
         ["method=modelgif/separating", "method.roles.near=[nosuch]"],
-        "ModelGiF, separating: no model of the zoo has a role in ['nosuch'] (near); it has",
+        "ModelGiF, separating: no model of the zoo has the role 'nosuch' (near); the roles are",
     ),
     "scored role that selects": (
         ["method=modelgif/separating", "method.roles.far=[unrelated_digits]"],
@@ -71,8 +71,11 @@ def test_bad_input_ends_in_one_clear_line_and_no_record(case, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["method=nosuch"], "Available options in 'method':"),
-        (["testbed.nosuch=1"], "Key 'nosuch' is not in struct"),
+        (
+            ["method=modelgif/skecth"],
+            "error: method has no option 'modelgif/skecth'; did you mean modelgif/sketch? It has",
+        ),
+        (["testbed.bugdet=1"], "error: there is no key 'testbed.bugdet'; did you mean testbed.budget?"),
         ([*QUICK, "testbed.budget=161"], "error: testbed.budget must lie between 1 and the 160 samples"),
     ],
 )

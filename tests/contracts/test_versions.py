@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "5c51647e28b9"),
+    "ip_protection": (2, "d663dc9cead4"),
     "task_relatedness": (2, "2339195aa32b"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "8d3802ccb497"),
+    "unlearning": (2, "4b359687ce14"),
 }
 """Version of the zoo and digest of its training code."""
 

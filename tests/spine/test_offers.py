@@ -85,10 +85,12 @@ def test_roles_that_are_scored_or_that_no_model_has_are_refused():
         with pytest.raises(ValueError, match=r"Mine: roles \['suspect'\] \(far\) are scored by this testbed"):
             refuse_unmet(method(roles={"far": roles}), place())
     with pytest.raises(
-        ValueError, match=r"no model of the zoo has a role in \['shadow'\] \(far\); it has held_out, susp"
+        ValueError, match=r"no model of the zoo has the role 'shadow' \(far\); the roles are held_out, susp"
     ):
         refuse_unmet(method(roles={"far": ["shadow"]}), place())
-    refuse_unmet(method(roles={"far": ["held_out", "shadow"], "near": []}), place())
+    with pytest.raises(ValueError, match=r"has the role 'held_ouf' \(far\); did you mean held_out\? The roles are"):
+        refuse_unmet(method(roles={"far": ["held_out", "held_ouf"]}), place())
+    refuse_unmet(method(roles={"far": ["held_out"], "near": []}), place())
 
 
 def test_queries_see_what_the_method_declares_and_no_more():

@@ -126,7 +126,10 @@ def test_seeds_hang_on_names_alone(recipe):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ({"_target_": f"{__name__}.settings", "sice": 3}, "settings has no setting 'sice'; it has size, shade"),
+        (
+            {"_target_": f"{__name__}.settings", "sice": 3},
+            "settings has no setting 'sice'; did you mean size\\? It has size, shade",
+        ),
         ({"_target_": f"{__name__}.nosuch"}, "there is no function"),
         ({"_target_": "experiments.training.fit"}, "is no function, but a module"),
         (lambda: 0, "without a name of its own"),

@@ -38,7 +38,7 @@ def lineage(
     *,
     cache: str,
     tasks: Mapping[str, Task],
-    networks: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Callable[..., nn.Module]]],
     attacks: Mapping[str, Callable[..., nn.Module]],
     victim: str,
     images: int,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.interfaces import Pair, Report, Samples, Zoo
+from experiments.refusal import nearest
 from experiments.statistics.intervals import Estimate, auc, margin, refuse_dead, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -40,7 +41,8 @@ class IPProtection:
         known = {model.role for model in self.zoo.values()}
         for role in ["victim", *sorted(self.tested_roles)]:
             if role not in known:
-                raise ValueError(f"no model of the zoo has the role {role!r}; the roles are {', '.join(sorted(known))}")
+                has = nearest(role, sorted(known), "the roles are")
+                raise ValueError(f"no model of the zoo has the role {role!r}; {has}")
 
     @property
     def tested_roles(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
+from experiments.refusal import nearest
 from experiments.statistics.intervals import Estimate, auc, prediction_bound, refuse_dead, spearman, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -20,6 +21,14 @@ SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "roll
 """Roles that a verifier may look at; none of them is scored."""
 HIDDEN = frozenset({"retrain_tune"})
 """Roles that neither test nor calibrate."""
+OPTIONAL = frozenset(
+    {
+        *("approximate", "retrain_same_start", "rollback", "logit_shift", "swap_saw_without", "swap_new_with"),
+        *("head_zeroed", "head_suppressed", "head_retrained", "head_distilled"),
+        *("fake_repel", "fake_repel_odds", "fake_pull", "fake_pull_odds"),
+    }
+)
+"""Roles that a list may name although the zoo lacks them: a random share has no head controls, a toy no fakes."""
 CURVES = ("retrain", "unrelated", "approximate")
 """The paper's three curves: directly unlearned, unrelated, approximately unlearned."""
 UNNOTICED = 0.1
@@ -56,7 +65,9 @@ class Unlearning:
         known = {model.role for model in self.zoo.values()}
         for role in ["reference", "retrain_calibrate", "retrain", "unrelated"]:
             if role not in known:
-                raise ValueError(f"no model of the zoo has the role {role!r}; the roles are {', '.join(sorted(known))}")
+                has = nearest(role, sorted(known), "the roles are")
+                raise ValueError(f"no model of the zoo has the role {role!r}; {has}")
+        self._refuse_misnamed(known)
         for role in ("retrain", "retrain_calibrate"):
             if len(self._names(role)) < 2:
                 raise ValueError(f"one model of role {role!r} is no distribution; train at least two")
@@ -64,6 +75,20 @@ class Unlearning:
             epochs = self._epochs(role)
             if len({tuple(sorted(found)) for found in epochs.values()}) > 1:
                 raise ValueError(f"the checkpoints of {role} have gaps: {epochs}")
+
+    def _refuse_misnamed(self, known: set[str]) -> None:
+        """Refuse a role that no zoo has, that is never scored, or that is said to be two things."""
+        said: dict[str, str] = {}
+        scored = (known | OPTIONAL) - SEEN - HIDDEN
+        for name in ("forgotten", "kept", "aside"):
+            for role in getattr(self, name):
+                if role not in scored:
+                    has = nearest(role, sorted(scored), "the roles are")
+                    raise ValueError(f"testbed.{name}: no model that is scored has the role {role!r}; {has}")
+                if said.setdefault(role, name) != name:
+                    raise ValueError(f"the role {role!r} cannot be both in testbed.{said[role]} and testbed.{name}")
+        if not known & set(self.forgotten):
+            raise ValueError("testbed.forgotten names no model of the zoo; 'retrain' is in every one")
 
     @property
     def samples(self) -> Samples:

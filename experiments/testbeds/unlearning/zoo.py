@@ -24,6 +24,7 @@ from typing import Any
 from torch import nn
 
 from experiments.interfaces import Pools, Zoo
+from experiments.storage.kinds import taken
 from experiments.testbeds.unlearning import fakes, makers
 from experiments.testbeds.unlearning.facts import known
 from experiments.training.recipe import Make, Recipe, zoo_models
@@ -80,14 +81,15 @@ def unlearning(
         version: of the training code, part of every name; raised when that changes.
 
     Raises:
-        ValueError: if there are fewer than two retrained models, which is no distribution, or checkpoints beyond the
-            training's epochs, which would leave a gap.
+        ValueError: if there are fewer than two retrained models, which is no distribution, checkpoints beyond the
+            training's epochs, which would leave a gap, or settings that an unlearning method or a fake does not take.
     """
     if retrains < 2:
         raise ValueError(f"retrains must be at least 2, not {retrains}: one retrained model is no distribution")
     beyond = [epoch for epoch in checkpoints if not 1 <= epoch <= epochs]
     if beyond:
         raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has {epochs}; leave them out")
+    refuse_unfit(unlearners, repelled, pulled, approximate)
     if dry_run:
         retrains, copies, checkpoints, epochs, train = 2, 1, (), 1, partial(train, batch_size=40)
         repelled, pulled = ({role: {**given, "epochs": 1} for role, given in f.items()} for f in (repelled, pulled))
@@ -104,6 +106,23 @@ def unlearning(
         *plan.controls(made, copies, repelled, pulled),
     ]
     return {model.name: model for recipe in recipes for model in zoo_models(recipe)}
+
+
+def refuse_unfit(
+    unlearners: Mapping[str, Unlearner],
+    repelled: Mapping[str, Any],
+    pulled: Mapping[str, Any],
+    approximate: Mapping[str, Any] | None,
+) -> None:
+    """Refuse settings that only training would meet: what they are of, their functions annotate."""
+    for role, given in unlearners.items():
+        for dose in (given.get("quick", {}), *given.get("grid", [])):
+            taken(f"testbed.zoo.unlearners.{role}", given["method"], dose)
+    for role, settings in repelled.items():
+        taken(f"testbed.zoo.repelled.{role}", fakes.fake_repel, settings)
+    for role, settings in pulled.items():
+        taken(f"testbed.zoo.pulled.{role}", fakes.fake_pull, settings)
+    taken("testbed.zoo.approximate", makers.approximated, approximate or {})
 
 
 @dataclass(frozen=True)

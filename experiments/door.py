@@ -1,0 +1,173 @@
+"""The door that every configuration passes before any work: what is missing, unknown or of a wrong kind ends there.
+
+What a top-level key may be stands here; what the settings of a call may be, in the annotations of its function.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString, Sweep
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
+
+from experiments.refusal import nearest
+from experiments.storage import configuration
+from experiments.storage.files import ROOT
+from experiments.storage.kinds import fitting
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Tracking(TypedDict):
+    """Where runs are sent to."""
+
+    mode: Literal["online", "offline", "disabled"]
+    project: Text
+
+
+class Configuration(TypedDict):
+    """The top-level keys, which `python run.py --help` explains."""
+
+    name: Text
+    seed: int
+    device: Text
+    chunk: Count
+    memory_gb: Annotated[float, Field(gt=0)]
+    workers: Count
+    shard: Annotated[int, Field(ge=0)]
+    shards: Count
+    dry_run: bool
+    rerun: bool
+    on_error: Literal["continue", "stop"]
+    results: Text
+    cache: Text
+    wandb: Tracking
+    pictures: Mapping[str, Text]
+    testbed: object
+    method: object
+
+
+KEYS = get_type_hints(Configuration, include_extras=True)
+
+
+def admitted(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values; words for booleans and bare names of functions are what they stand for.
+
+    Raises:
+        ValueError: in one line with the key, the value and what is allowed, if a key is missing or unknown, or a value
+            is not of the kind that its key or the annotation of its function says.
+    """
+    for key in config:
+        if key not in KEYS:
+            raise ValueError(f"there is no key {key!r}; {_meant(str(key), config)}the keys are {', '.join(KEYS)}")
+    for key in KEYS:
+        if key not in config:
+            raise ValueError(f"{key} is missing, and no run is without it")
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(str(error)) from error
+    try:
+        return {key: fitting(key, plain[key], kind) for key, kind in KEYS.items()}
+    except ValueError as error:
+        key, _, said = str(error).partition(" ")
+        raise ValueError(f"{_source(key, OmegaConf.to_container(config))} {said}") from None
+
+
+def _meant(name: str, config: DictConfig) -> str:
+    """Asks whether a key of that name further inside was meant, or one that is like it."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(_keys(config), key=lambda path: path.count(".")):
+        places.setdefault(path.rpartition(".")[2], []).append(path)
+    near = get_close_matches(name, places, n=1)
+    return f"did you mean {' or '.join(places[near[0]][:3])}? Otherwise " if near else ""
+
+
+def _keys(config: DictConfig, above: str = "") -> Iterator[str]:
+    """Dotted keys of all values; pictures and what repeats another key's value are left out."""
+    for key in config:
+        path = f"{above}{key}"
+        if OmegaConf.is_interpolation(config, key) or path == "pictures" or not (above or key in KEYS):
+            continue
+        if OmegaConf.is_dict(config[key]):
+            yield from _keys(config[key], f"{path}.")
+        else:
+            yield path
+
+
+def _source(key: str, raw: Any) -> str:
+    """The key that a value was given by, where this one only repeats it."""
+    part, above = raw, []
+    for name in key.split("."):
+        part = part.get(name) if isinstance(part, Mapping) else None
+        repeated = re.fullmatch(r"\$\{(\.?)([\w.]+)\}", part) if isinstance(part, str) else None
+        if repeated:
+            rest = key.split(".")[len(above) + 1 :]
+            return _source(".".join([*(above if repeated[1] else []), repeated[2], *rest]), raw)
+        above.append(name)
+    return key
+
+
+def enter(main: Callable[[], None]) -> None:
+    """Start a program of Hydra's; an option or a key of its command line that is not there is told with the nearest."""
+    overrides = [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
+    try:
+        if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
+            refuse_unknown_options(overrides)
+        main()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
+    except SystemExit as end:
+        lacking = re.match(r"Could not override '([\w.]+)'", str(end.__context__))
+        if lacking and isinstance(end.__context__, ConfigCompositionException):
+            groups = [word for word in overrides if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
+            meant = _meant(lacking[1].rpartition(".")[2], configuration.composed(*groups))
+            raise SystemExit(f"error: there is no key {lacking[1]!r}; {meant}--help explains the keys") from None
+        raise
+
+
+def refuse_unknown_options(overrides: list[str]) -> None:
+    """Refuse a choice that its group does not offer, which Hydra would do with a page of all that it does.
+
+    Raises:
+        ValueError: with the nearest option, and then all.
+
+    >>> refuse_unknown_options(["method=modelgif/skecth"])
+    Traceback (most recent call last):
+    ...
+    ValueError: method has no option 'modelgif/skecth'; did you mean modelgif/sketch? It has ...
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException:
+        return  # what cannot be read, Hydra refuses itself
+    for override in parsed:
+        group = override.key_or_group
+        if override.is_delete() or override.is_hydra_override() or not (ROOT / "conf" / group).is_dir():
+            continue
+        options, value = _options(ROOT / "conf" / group), override.value()
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            name = choice.text if isinstance(choice, QuotedString) else choice
+            if isinstance(name, list):
+                raise ValueError(f"{group} is one option, not {len(name)}; -m {group}=one,other runs one after another")
+            if isinstance(name, dict | Glob | Sweep) or name in options or "$" in str(name):
+                continue
+            raise ValueError(f"{group} has no option {str(name or 'null')!r}; {nearest(str(name), options)}")
+
+
+def _options(folder: Path) -> list[str]:
+    """What a group of configurations offers: variations lie in a folder named like what they vary, groups do not."""
+    found = [file.relative_to(folder) for file in folder.rglob("*.yaml")]
+    return sorted(
+        file.with_suffix("").as_posix()
+        for file in found
+        if len(file.parts) == 1 or (folder / f"{file.parts[0]}.yaml").exists()
+    )
