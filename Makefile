@@ -1,4 +1,4 @@
-# make demo   train the embedded zoo, measure every method, print the table
+# make demo   train the embedded zoo, measure ten methods, print the table
 # make test   all tests
 # make drills kills, damages, crowds, full disks, at full size: minutes; writes results/reliability.md
 # make check  format, lint, types
@@ -32,7 +32,7 @@ tables: .venv/installed
 	$(BIN)/python -m experiments.pages
 
 clean:
-	rm -rf results/runs results/pages results/wandb .pytest_cache .ruff_cache
+	rm -rf results/runs results/pages results/embeddings results/wandb .pytest_cache .ruff_cache
 
 clean-cache: .venv/installed
 	@$(BIN)/python -m experiments.storage.cache

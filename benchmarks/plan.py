@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description=main.__doc__)
     parser.add_argument("--models", type=int, default=155)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--network", default="ResNet-20", help="one that benchmarks.field measured")
+    parser.add_argument("--network", default="ResNet-20@32", help="one that benchmarks.field measured")
     parser.add_argument("--pixels", type=int, default=3 * 32 * 32, help="numbers in one image")
     chosen = parser.parse_args(arguments)
     if min(chosen.models, chosen.seeds, chosen.pixels) < 1:

@@ -78,10 +78,10 @@ def save(
     lines = [f"# {title}", "", explanation, ""]
     for heading, table in tables.items():
         lines += [f"**{heading}**", "", table.to_markdown(floatfmt=".3g"), ""]
+    shown = where["commit"][:12] + where["commit"][40:]  # and whether files differed from it
     command = shlex.join(["python", "-m", f"benchmarks.{name.partition('_')[0]}", *arguments])
     lines.append(
-        f"{where['processor']}, {where['threads']} thread, torch {where['torch']}, commit {where['commit'][:12]}. "
-        f"Made by `{command}`."
+        f"{where['processor']}, {where['threads']} thread, torch {where['torch']}, commit {shown}. Made by `{command}`."
     )
     page = "\n".join(lines) + "\n"
     write(folder() / f"{name}.json", json.dumps(content, indent=1, default=float, allow_nan=False).encode())

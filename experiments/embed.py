@@ -78,6 +78,8 @@ def distances(folder: Path, names: list[str]) -> pd.DataFrame:
 def main(cfg: DictConfig) -> None:
     """Embed the configured zoo, or a part of it; whoever comes last writes the table of distances."""
     config = admitted(cfg)
+    if config["dry_run"]:
+        raise ValueError("dry_run=true is for run.py, which keeps nothing of it; leave it out here")
     torch.set_num_threads(1)
     torch.manual_seed(config["seed"])
     device = available(config["device"])

@@ -89,6 +89,8 @@ class ZooModel:
     """What is known about the trained model: accuracy, seconds of training."""
     epoch: int | None = None
     """How long it had been trained, if it is a checkpoint along the way; None for a model at the end."""
+    fingerprint: Callable[[], str] = str
+    """Names everything that the trained model comes of, its data included; empty where the settings say it all."""
     job: str | None = None
     """Names the training that `prepare` does, where several models come of one; None if it is the model's own."""
 

@@ -40,8 +40,9 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def fingerprint(testbed: Testbed) -> str:
-    """Names the very images that reference points are drawn from."""
-    return identity.digest(identity.described(testbed.samples))
+    """Names the very images that reference points are drawn from, and that models have learnt from."""
+    learnt = {name: model.fingerprint() for name, model in testbed.zoo.items()}
+    return identity.digest([identity.described(testbed.samples), learnt])
 
 
 def refuse_other_images(config: dict[str, Any], finished: dict[str, Any], folder: Path) -> None:

@@ -5,7 +5,6 @@ python -m experiments.prepare -m 'shard=range(20)' shards=20 hydra/launcher=subm
 """
 
 import sys
-from itertools import islice
 
 import hydra
 from hydra.utils import instantiate
@@ -38,16 +37,15 @@ def prepare(zoo: Zoo, *, workers: int) -> int:
 
 
 def part(zoo: Zoo, shard: int, shards: int) -> Zoo:
-    """Every `shards`-th model, from the one numbered `shard`: parts are disjoint and together the zoo.
+    """Every `shards`-th training's models, from the one numbered `shard`: parts are disjoint and together the zoo.
 
-    What a model starts from is made with it, in whichever part comes first; the others wait for that file.
-
-    >>> part({"a": 0, "b": 1, "c": 2}, 0, 2)
-    {'a': 0, 'c': 2}
+    Checkpoints along one training stay together. What a model starts from is made with it, in whichever part comes
+    first; the others wait for that file.
     """
     if not 0 <= shard < shards:
         raise ValueError(f"shard must lie between 0 and shards - 1 = {shards - 1}, not {shard}")
-    return dict(islice(zoo.items(), shard, None, shards))
+    trainings = list(dict.fromkeys(model.job or name for name, model in zoo.items()))[shard::shards]
+    return {name: model for name, model in zoo.items() if (model.job or name) in set(trainings)}
 
 
 @interruptible
@@ -56,6 +54,8 @@ def part(zoo: Zoo, shard: int, shards: int) -> Zoo:
 def main(cfg: DictConfig) -> None:
     """Prepare the zoo of the configured testbed."""
     config = admitted(cfg)
+    if config["dry_run"]:
+        raise ValueError("dry_run=true is for run.py, which keeps nothing of it; leave it out here")
     zoo = part(instantiate(config["testbed"]["zoo"], _convert_="all"), config["shard"], config["shards"])
     made = prepare(zoo, workers=config["workers"])
     print(f"{len(zoo)} models are ready, {made} of them new", file=sys.stderr)

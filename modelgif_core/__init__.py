@@ -1,4 +1,4 @@
-"""Gradient fields of models and distances between them; needs torch and numpy, nothing of the experiments."""
+"""Gradient fields of models and distances between them; needs torch, numpy and jaxtyping alone."""
 
 from modelgif_core.distance import absolute_cosine, cosine, euclidean, frechet, pairwise_cosine, standardised_cosine
 from modelgif_core.fast import Fast

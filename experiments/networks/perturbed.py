@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-def changed(noise: float, seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+def perturbed(noise: float, seed: int, make: Callable[[], nn.Module]) -> nn.Module:
     """A network with Gaussian noise on its weights."""
     model = make()
     generator = torch.Generator().manual_seed(seed)

@@ -17,7 +17,7 @@ from experiments.queries.samples import random_samples, source
 from modelgif_core.readout import Readout
 
 AT_ONCE = 2**21
-"""Input values that go through the model together, as for fields."""
+"""Input values that go through the model together."""
 
 
 def pgd_samples(

@@ -1,4 +1,4 @@
-"""Queries that several methods share: which samples of the pool to show, and paths to them."""
+"""Queries that several methods share: which samples of the pool to show."""
 
 from collections.abc import Callable
 

@@ -21,6 +21,11 @@ class Estimate(NamedTuple):
     high: float
 
 
+def named(name: str, estimate: Estimate) -> dict[str, float]:
+    """An estimate as three metrics: its value under the name, its ends under `/low` and `/high`."""
+    return {name: estimate.value, f"{name}/low": estimate.low, f"{name}/high": estimate.high}
+
+
 def auc(related: Distances, unrelated: Distances) -> Estimate:
     """P(a related model is nearer than an unrelated one), ties half: 1 perfect, 0.5 chance, 0 reversed.
 

@@ -162,13 +162,14 @@ def _checksum(content: bytes) -> str:
 
 
 def commit() -> str:
-    """The checked-out commit, and whether any file of the project but results and texts differs from it."""
+    """The checked-out commit, and whether any file of the project but results made by it and texts differs from it."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", ".", ":!results", ":!*.md")
+        made = [f":!results/{folder}" for folder in ("recorded", "tables", "figures", "benchmarks")]
+        changed = git("status", "--porcelain", "--", ".", *made, ":!*.md")
         return git("rev-parse", "HEAD") + (" (changed)" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -177,8 +177,13 @@ def zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
             ready=partial(ready, recipe),
             facts=partial(facts_of, recipe, epoch),
             epoch=epoch,
+            fingerprint=partial(_fingerprint, recipe),
             job=recipe.name,
         )
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    return digest(recipe.identity)
 
 
 @cache

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import plan, report
 
-ROW = {"Network": "ResNet-20", "Gradients/s, plain": 100.0, "Gradients/s, ours": 150.0, "Speed-up, bfloat16": 4.0}
+ROW = {"Network": "ResNet-20@32", "Gradients/s, plain": 100.0, "Gradients/s, ours": 150.0, "Speed-up, bfloat16": 4.0}
 
 
 @pytest.fixture
@@ -42,4 +42,4 @@ def test_without_a_measurement_the_command_is_named(tmp_path, monkeypatch, capsy
 def test_a_network_that_was_not_measured_is_refused_with_those_that_were(capsys):
     with pytest.raises(SystemExit):
         plan.main(["--network", "nosuch"])
-    assert "it has ResNet-20" in capsys.readouterr().err
+    assert "it has ResNet-20@32" in capsys.readouterr().err

@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "d663dc9cead4"),
-    "task_relatedness": (2, "2339195aa32b"),
+    "ip_protection": (2, "7904a6cc3223"),
+    "task_relatedness": (2, "ff961f2c1a39"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "4b359687ce14"),
+    "unlearning": (2, "6f453f635b3d"),
 }
 """Version of the zoo and digest of its training code."""
 

@@ -15,7 +15,7 @@ from experiments.measure import measure
 from experiments.methods.features import similarity
 from experiments.methods.knowledge import accuracy, answers, lira, probes, relearn
 from experiments.methods.outputs import pointwise, zrf
-from experiments.networks.perturbed import changed
+from experiments.networks.perturbed import perturbed
 from experiments.networks.reinitialised import reinitialised
 from experiments.offers import offered
 from experiments.testbeds.ip_protection.toy import network
@@ -58,7 +58,7 @@ def standin():
     zoo = {name: ZooModel(name, name, "toy", load) for name, load in loads.items()}
     for number in range(3):
         for role, seed in (("retrain_calibrate", 50), ("unrelated_calibrate", 0)):
-            load = partial(changed, 0.05, number, partial(network, seed))
+            load = partial(perturbed, 0.05, number, partial(network, seed))
             zoo[f"{role}-{number}"] = ZooModel(f"{role}-{number}", role, "toy", load)
     return Standin(zoo, forgotten_toy().retain_unseen)
 

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from experiments.interfaces import Samples
 from experiments.methods.outputs import zest
-from experiments.networks.perturbed import changed
+from experiments.networks.perturbed import perturbed
 from experiments.queries.starts import black
 from experiments.testbeds.ip_protection.toy import network
 
@@ -46,7 +46,7 @@ def test_zest_recovers_a_model_that_is_linear_in_which_superpixels_are_shown(wid
 def test_zest_tells_relatives_from_strangers_and_refuses_what_it_cannot_compare():
     queries = zest.switched_samples(standin(), seed=0, masks=60)
     original, relative, stranger = (
-        zest.signature(model, queries) for model in (network(0), changed(0.05, 1, partial(network, 0)), network(1))
+        zest.signature(model, queries) for model in (network(0), perturbed(0.05, 1, partial(network, 0)), network(1))
     )
     near, far = zest.signature_cosine(original, relative), zest.signature_cosine(original, stranger)
     assert near.shape == (12,)

@@ -156,7 +156,8 @@ def test_a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_are_told_wi
         ("conf/config.yaml", True),
         ("run.py", True),
         ("experiments/new.py", True),
-        ("results/tables/new.md", False),
+        ("results/tables/new.csv", False),
+        ("results/published/new.csv", True),
         ("README.md", False),
     ],
 )

@@ -128,7 +128,7 @@ def _maps(
 
 
 def _batch_size(paths: Paths) -> int:
-    """Inputs of about two million values together, as for fields."""
+    """Inputs of about two million values together."""
     return max(1, min(256, 2**21 // paths.ends[0].numel()))
 
 

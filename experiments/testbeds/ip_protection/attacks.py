@@ -10,18 +10,20 @@ import copy
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune as masks
 
 from experiments.networks.forward import predictions
 from experiments.networks.heads import head, new_head
+from experiments.training.descent import divergence
 from experiments.training.fit import fit
 
 Train = Callable[..., nn.Module]
-"""(student, images, targets, seed, and maybe a loss) -> the trained student."""
+"""(student, images, targets, seed, state, and maybe a loss) -> the trained student."""
 
 
 def finetune_all(
@@ -56,6 +58,8 @@ def fine_prune(
     """
     model = copy.deepcopy(victim)
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)][1:]
+    if not layers:
+        raise ValueError("fine-pruning removes channels of all convolutions but the first: take a victim with several")
     for round_ in range(1, round(ratio * 10) + 1):
         activity = _channel_activity(model, layers, images)
         cut = torch.cat(activity).sort().values[int(round_ / 10 * sum(map(len, activity)))]
@@ -68,23 +72,30 @@ def fine_prune(
     return model.eval()
 
 
-def extract_label(student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int, train: Train) -> nn.Module:
+def extract_label(
+    student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int, train: Train, state: Path | None = None
+) -> nn.Module:
     """Extract-L: a fresh student learns the victim's hard labels."""
-    return train(student.train(), images, predictions(victim, images).argmax(1), seed=seed)
+    return train(student.train(), images, predictions(victim, images).argmax(1), seed=seed, state=state)
 
 
 def extract_probability(
-    student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int, train: Train, temperature: float = 20
+    student: nn.Module,
+    victim: nn.Module,
+    images: Tensor,
+    *,
+    seed: int,
+    train: Train,
+    temperature: float = 20,
+    state: Path | None = None,
 ) -> nn.Module:
     """Extract-P: a fresh student is distilled (Hinton et al., 2015), 0.9 soft at a temperature and 0.1 hard."""
 
     def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         logits = model(inputs)
-        soft = [(outputs / temperature).log_softmax(1) for outputs in (logits, targets)]
-        divergence = kl_div(soft[0], soft[1], reduction="batchmean", log_target=True)
-        return 0.9 * temperature**2 * divergence + 0.1 * cross_entropy(logits, targets.argmax(1))
+        return 0.9 * divergence(logits, targets, temperature) + 0.1 * cross_entropy(logits, targets.argmax(1))
 
-    return train(student.train(), images, predictions(victim, images), seed=seed, loss=loss)
+    return train(student.train(), images, predictions(victim, images), seed=seed, loss=loss, state=state)
 
 
 def extract_adversarial(
@@ -120,12 +131,11 @@ def transfer_all(
     labels: Tensor,
     *,
     seed: int,
-    classes: int = 10,
     epochs: int = 8,
     rate: float = 1e-3,
 ) -> nn.Module:
-    """Transfer-A: a new head, then every weight on another task."""
-    model = new_head(victim, classes=classes, seed=seed)
+    """Transfer-A: a new head of as many outputs, then every weight on another task."""
+    model = new_head(victim, classes=head(victim).out_features, seed=seed)
     return fit(model.train(), images, labels, epochs=epochs, rate=rate, seed=seed)
 
 
@@ -135,12 +145,11 @@ def transfer_last(
     labels: Tensor,
     *,
     seed: int,
-    classes: int = 10,
     epochs: int = 12,
     rate: float = 1e-2,
 ) -> nn.Module:
-    """Transfer-L: a new head, and nothing else, on another task."""
-    model = new_head(victim, classes=classes, seed=seed).eval()
+    """Transfer-L: a new head of as many outputs, and nothing else, on another task."""
+    model = new_head(victim, classes=head(victim).out_features, seed=seed).eval()
     return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
 
 

@@ -8,7 +8,7 @@ methods apart: with many, everybody learns the same function. `mini` gives every
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Family:
     network: Callable[..., nn.Module]
     """(seed) -> an untrained network."""
     train: Callable[..., nn.Module]
-    """(model, inputs, targets, seed, and maybe a loss) -> the trained model."""
+    """(model, inputs, targets, seed, state, and maybe a loss) -> the trained model."""
 
 
 def lineage(
@@ -113,7 +113,7 @@ class Plan:
             folder=self.folder,
             seed=self.seed,
             version=self.version,
-            data=partial(task, wanted["part"], wanted["images"]),
+            data=_images(task, wanted["part"], wanted["images"]),
             network=self.families[family].network,
             make=make,
             parents=parents,
@@ -182,14 +182,21 @@ def derivations(
         yield plan.recipe("pruning", family, number, pruned, target)
 
 
+@cache
+def _images(task: Task, part: str, count: int) -> Callable[[], Samples]:
+    """() -> these images; one function for all who learn from them, so that they are fingerprinted once."""
+    return partial(task, part, count)
+
+
 def trained(making: Making, *, train: Callable[..., nn.Module]) -> nn.Module:
     """From scratch, on true labels."""
-    return train(making.fresh(making.seed).train(), *making.data, seed=making.seed)
+    return train(making.fresh(making.seed).train(), *making.data, seed=making.seed, state=making.state)
 
 
 def extracted(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:
     """A fresh student of the first parent."""
-    return attack(making.fresh(making.seed), making.parents[0], making.data.inputs, seed=making.seed)
+    options = {"seed": making.seed, "state": making.state}
+    return attack(making.fresh(making.seed), making.parents[0], making.data.inputs, **options)
 
 
 def hardened(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.refusal import nearest
-from experiments.statistics.intervals import Estimate, auc, margin, refuse_dead, tpr_at_fpr
+from experiments.statistics.intervals import auc, margin, named, refuse_dead, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -85,12 +85,12 @@ class IPProtection:
         return Report(metrics, matrices)
 
     def _judge(self, metrics: dict[str, float], name: str, related: pd.Series, unrelated: pd.Series) -> None:
-        metrics |= _named(f"auc/{name}", auc(related.to_numpy(), unrelated.to_numpy()))
+        metrics |= named(f"auc/{name}", auc(related.to_numpy(), unrelated.to_numpy()))
         metrics[f"margin/{name}"] = margin(related.to_numpy(), unrelated.to_numpy())
         metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(related), len(unrelated)
         for percent, rate in RATES.items():
             estimate = tpr_at_fpr(related.to_numpy(), unrelated.to_numpy(), rate)
-            metrics |= _named(f"tpr_at_{percent}/{name}", estimate)
+            metrics |= named(f"tpr_at_{percent}/{name}", estimate)
 
     def _sides(self, mean: pd.Series, attack: str) -> tuple[pd.Series, pd.Series]:
         return mean[self._names(attack)], mean[self._names(f"unrelated_{self.attacks[attack]}")]
@@ -136,7 +136,3 @@ class IPProtection:
 
     def _names(self, role: str) -> list[str]:
         return [name for name, model in self.zoo.items() if model.role == role]
-
-
-def _named(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}/low": estimate.low, f"{name}/high": estimate.high}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from experiments.interfaces import Zoo, ZooModel
-from experiments.networks.perturbed import changed
+from experiments.networks.perturbed import perturbed
 
 
 def toy(*, derived: Sequence[str], independent: Sequence[str], copies: int = 3, noise: float = 0.05) -> Zoo:
@@ -22,7 +22,7 @@ def toy(*, derived: Sequence[str], independent: Sequence[str], copies: int = 3, 
     zoo = {"victim": ZooModel("victim", "victim", "toy", partial(network, 0))}
     for number in range(copies):
         for role in derived:
-            load = partial(changed, noise, _seed(role, number, derived), partial(network, 0))
+            load = partial(perturbed, noise, _seed(role, number, derived), partial(network, 0))
             zoo[f"{role}-{number}"] = ZooModel(f"{role}-{number}", role, "toy", load, facts=partial(dict, accuracy=1.0))
         for role in independent:
             load = partial(network, 1000 + _seed(role, number, independent))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from experiments.interfaces import Zoo, ZooModel
-from experiments.networks.perturbed import changed
+from experiments.networks.perturbed import perturbed
 
 
 def toy_tasks(*, families: int = 3, members: int = 2, noise: float = 0.1, images: int = 40) -> Zoo:
@@ -23,7 +23,7 @@ def toy_tasks(*, families: int = 3, members: int = 2, noise: float = 0.1, images
     names = [f"task_{family}{member}" for family in range(families) for member in range(members)]
     zoo = {}
     for position, name in enumerate(names):
-        load = partial(changed, noise, 1 + position, partial(encoder, position // members))
+        load = partial(perturbed, noise, 1 + position, partial(encoder, position // members))
         facts = partial(_transfer, name, names, images)
         zoo[name] = ZooModel(name, "encoder", "toy", load, facts=facts)
     return zoo

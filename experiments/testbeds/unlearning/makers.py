@@ -11,6 +11,7 @@ from torch import nn
 
 from experiments.interfaces import Pools, Samples
 from experiments.networks.forward import predictions
+from experiments.storage.identity import described, digest, fingerprint
 from experiments.testbeds.unlearning import fakes
 from experiments.testbeds.unlearning.facts import accuracies
 from experiments.training.recipe import Making
@@ -40,6 +41,12 @@ def trained(
     model = making.parents[0] if making.parents else making.fresh(making.seed if start is None else start)
     options = {"after_epoch": making.after_epoch, "state": making.state}
     return train(model.train(), *samples, epochs=epochs, seed=making.seed, **options)
+
+
+def with_checkpoint(data: Callable[[], Pools], load: Callable[[], nn.Module]) -> list[str]:
+    """What names a published reference: the pools, and every weight of the checkpoint, wherever its file lies."""
+    weights = load().state_dict()
+    return [digest(described(data())), digest({name: fingerprint(tensor) for name, tensor in weights.items()})]
 
 
 def published(making: Making, *, load: Callable[[], nn.Module]) -> nn.Module:

@@ -54,7 +54,7 @@ def calibrated_on_itself(method: Any) -> bool:
 
     It has then seen the very models whose spread says what to believe: they look alike to it as no new model can.
 
-    >>> calibrated_on_itself({"queries": {"out_roles": ["retrain_calibrate"]}})
+    >>> calibrated_on_itself({"roles": {"outside": ["retrain_calibrate"]}})
     True
     """
     return CALIBRATING in _words_in(method)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
 from experiments.refusal import nearest
-from experiments.statistics.intervals import Estimate, auc, prediction_bound, refuse_dead, spearman, tpr_at_fpr
+from experiments.statistics.intervals import auc, named, prediction_bound, refuse_dead, spearman, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -123,8 +123,8 @@ class Unlearning:
         suspects = self._verdicts(mean)
         metrics: dict[str, float] = {}
         for reading, against, groups in self._contests(suspects):
-            metrics |= _named(f"auc/{reading}/{against}", auc(*groups))
-            metrics |= _named(f"tpr_at_5/{reading}/{against}", tpr_at_fpr(*groups, 0.05))
+            metrics |= named(f"auc/{reading}/{against}", auc(*groups))
+            metrics |= named(f"tpr_at_5/{reading}/{against}", tpr_at_fpr(*groups, 0.05))
             metrics[f"n_forgotten/{against}"], metrics[f"n_kept/{against}"] = (len(group) for group in groups)
         bound = self._spread(mean)
         metrics["spread"] = bound
@@ -134,7 +134,7 @@ class Unlearning:
             metrics[f"believed/{role}"] = float((models["retrains"] <= bound + 1e-9).mean())
             metrics[f"accuracy/{role}"] = float(models["accuracy"].mean())
             metrics[f"leakage/{role}"] = float(models["leakage"].mean())
-        metrics |= _named("leakage_rank", spearman(suspects["retrains"], suspects["leakage"]))
+        metrics |= named("leakage_rank", spearman(suspects["retrains"], suspects["leakage"]))
         metrics |= self._order(suspects)
         curves = self._curves(mean)
         for (role, epoch), values in curves.groupby(["role", "epoch"])["distance"]:
@@ -200,7 +200,7 @@ class Unlearning:
         groups = {role: suspects.loc[suspects["role"] == role, "reference"].dropna() for role in CURVES}
         for far, near in (("retrain", "unrelated"), ("unrelated", "approximate")):
             if len(groups[far]) and len(groups[near]):
-                metrics |= _named(f"order/{far}_beyond_{near}", auc(groups[near].to_numpy(), groups[far].to_numpy()))
+                metrics |= named(f"order/{far}_beyond_{near}", auc(groups[near].to_numpy(), groups[far].to_numpy()))
         return metrics
 
     def _curves(self, mean: pd.Series) -> pd.DataFrame:
@@ -231,7 +231,3 @@ class Unlearning:
 
     def _names(self, role: str) -> list[str]:
         return [name for name, model in self.zoo.items() if model.role == role and model.epoch is None]
-
-
-def _named(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}/low": estimate.low, f"{name}/high": estimate.high}

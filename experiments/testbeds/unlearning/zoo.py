@@ -159,7 +159,11 @@ class Plan:
         """All models that are trained from fresh weights, and what rolls back."""
         whole = partial(makers.trained, train=self.train, epochs=self.epochs)
         without = partial(whole, forgetting=True)
-        reference = self.recipe("reference", None, partial(makers.published, load=weights) if weights else whole)
+        if weights:
+            known = partial(makers.with_checkpoint, self.pools, weights)
+            reference = self.recipe("reference", None, partial(makers.published, load=weights), fingerprint=known)
+        else:
+            reference = self.recipe("reference", None, whole)
         yield reference
         yield self.recipe("retrain_tune", None, without)
         for number in range(retrains):

@@ -230,8 +230,7 @@ def test_a_zoo_can_be_made_of_colour_images_and_any_network(tmp_path):
             return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
 
     colour = {"tasks": dict.fromkeys(TINY["tasks"], photographs), "networks": {"resnet": RESNET | {"network": small}}}
-    transfers = {role: partial(TINY["attacks"][role], classes=4) for role in ("transfer_a", "transfer_l")}
-    zoo = lineage(cache=str(tmp_path), **TINY | colour | {"attacks": TINY["attacks"] | transfers})
+    zoo = lineage(cache=str(tmp_path), **TINY | colour)
     chosen = {model.role: model for model in zoo.values()}
     for role in ("victim", "extract_p", "extract_adv", "pruning", "finetune_l", "transfer_l", "unrelated_turned"):
         chosen[role].prepare()

@@ -26,7 +26,7 @@ SIZES: Mapping[str, Mapping[str, int]] = {
     "mini": {"references": 256, "evaluate": 400, "fit": 400, "train": 3000},
     "mid": {"references": 512, "evaluate": 1000, "fit": 1000, "train": 8000},
 }
-"""Scale -> scenes of each part: reference points, those to judge encoders and readouts on, those to fit readouts on,
+"""Scale -> scenes of each part: reference points, those to judge encoders and probes on, those to fit probes on,
 those to train encoders on."""
 PIXELS = 64
 CHUNK = 25
