@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.door import admitted
 from experiments.storage import configuration, record
 from experiments.storage.files import ROOT
 
@@ -121,7 +122,7 @@ def _job(base: str, choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     for key, value in choices:
         if not (ROOT / "conf" / key).is_dir():
             OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
-    return configuration.plain(config)
+    return admitted(config)
 
 
 @cache

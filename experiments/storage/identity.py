@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from hydra.utils import get_object
 from torch import Tensor
 
 from experiments.refusal import nearest
@@ -93,10 +93,16 @@ def function(path: str) -> Callable[..., Any]:
     Raises:
         ValueError: if there is nothing of that name, or nothing that can be called.
     """
-    try:
-        found = get_object(path)
+    module, _, name = path.rpartition(".")
+    try:  # not by Hydra's own look-up, which prints what it does not find
+        try:
+            found = resolve_name(
+                f"{module}:{name}" if module else name
+            )  # a module may have a function of its submodule's name
+        except (ImportError, AttributeError):
+            found = resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"there is no function {path!r}: {str(error).splitlines()[-1]}") from error
+        raise ValueError(f"there is no function {path!r}; {error}, where <module>.<name> is needed") from error
     if not callable(found):
         raise ValueError(f"{path} is no function, but a {type(found).__name__}")
     return found

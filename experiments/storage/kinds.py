@@ -69,7 +69,9 @@ def _inside(kinds: tuple[Any, ...], container: type) -> list[Any]:
     found = [Any for kind in kinds if kind in ANYTHING]
     for kind in kinds:
         origin = get_origin(kind) or kind
-        if not isinstance(origin, type) or not issubclass(origin, container) or origin is str:
+        if origin is str or getattr(origin, "__module__", "") not in ("builtins", "collections.abc"):
+            continue  # a tuple with names of its own is made by a call
+        if not isinstance(origin, type) or not issubclass(origin, container):
             continue
         if container is Mapping:
             found.append((get_args(kind) or (Any,))[-1])
