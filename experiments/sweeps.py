@@ -57,7 +57,7 @@ class Sweep(Callback):
         alone = config.hydra.runtime.choices["hydra/launcher"] not in HERE
         if not alone and platform.node() == self.host and os.getpid() != self.process:
             end_with(self.process)
-        self.note(config, "cut off", "ended from outside, or still at work")
+        self.note(config, "cut off", "ended from outside; the same command goes on")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Note how the job ended; Hydra, which would end the sweep at the first failure, hears of none."""
@@ -110,7 +110,8 @@ def summary(outcomes: list[dict[str, str]]) -> str:
       failed: seed=1: no samples (results/runs/0a)
     """
     count = Counter(outcome["state"] for outcome in outcomes)
-    lines = [f"sweep: {', '.join(f'{count[state]} {state}' for state in STATES if count[state])}"]
+    said = [f"{count[state]} {state}" for state in STATES if count[state]] or ["no job began"]
+    lines = [f"sweep: {', '.join(said)}"]
     words = [outcome["what"].split(" ") for outcome in outcomes]
     shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
     for outcome, called in zip(outcomes, words, strict=True):

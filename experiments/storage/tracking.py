@@ -33,7 +33,7 @@ def refuse_unsendable(results: Path, mode: Mode) -> None:
         raise OSError(f"cannot write {folder} ({error.strerror}): free it, or choose wandb=disabled") from error
     if mode == "online":
         try:
-            wandb.setup(wandb.Settings(silent=True))
+            wandb.setup(_settings())
             ready = wandb.login(prompt=False, verify=True)
         except wandb.Error as error:
             raise ConnectionError(f"wandb=online is not to be had: {error}; choose wandb=offline") from error
@@ -63,9 +63,7 @@ def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
             id=folder.name,
             config=config | {key: report[key] for key in ("commit", "device")},
             dir=results,
-            settings=wandb.Settings(
-                silent=True, init_timeout=SECONDS, finish_timeout=2 * SECONDS, finish_timeout_raises=True
-            ),
+            settings=_settings(),
         )
         try:
             run.log(report["metrics"])
@@ -95,6 +93,17 @@ def arrived(folder: Path) -> bool:
         return json.loads(_mark(folder).read_text())["report"] == _digest(folder)
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _settings() -> wandb.Settings:
+    return wandb.Settings(
+        silent=True,
+        init_timeout=SECONDS,
+        finish_timeout=2 * SECONDS,
+        finish_timeout_raises=True,
+        x_graphql_timeout_seconds=SECONDS / 2,
+        x_graphql_retry_max=1,
+    )
 
 
 def _mark(folder: Path) -> Path:

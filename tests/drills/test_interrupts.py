@@ -27,6 +27,8 @@ class Started:
     """A program in its own group, as in a terminal, whose descendants are known by a word in their environment."""
 
     def __init__(self, name: str, place: Path) -> None:
+        if name == "submitit_local":
+            pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="an extra")
         arguments, sign = PROGRAMS[name]
         self.word = uuid.uuid4().hex
         self.process = subprocess.Popen(
@@ -66,8 +68,17 @@ linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="look
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["run", "joblib"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("run", signal.SIGINT),
+        ("run", signal.SIGTERM),
+        ("joblib", signal.SIGINT),
+        ("joblib", signal.SIGTERM),
+        ("submitit_local", signal.SIGINT),
+        ("prepare", signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_in_one_line_that_says_how_to_go_on(name, number, tmp_path):
     started = Started(name, tmp_path)
     if number == signal.SIGINT:  # a terminal sends it to all
