@@ -14,9 +14,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from experiments.door import admitted, enter
-from experiments.interrupts import interruptible
-from experiments.refusal import one_line
+from experiments.commands.door import admitted, enter
+from experiments.commands.interrupts import interruptible
+from experiments.commands.refusal import one_line
 from experiments.storage import failure, record
 from experiments.storage.files import lock
 

@@ -14,15 +14,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
-from experiments.door import admitted, enter
+from experiments.commands.door import admitted, enter
+from experiments.commands.interrupts import interruptible
+from experiments.commands.progress import bar
+from experiments.commands.refusal import one_line
 from experiments.interfaces import Method, Testbed, ZooModel
-from experiments.interrupts import interruptible
 from experiments.job import available
 from experiments.memory import return_freed_memory, reuse_freed_memory
 from experiments.offers import offered, refuse_unmet
 from experiments.prepare import part, prepare
-from experiments.progress import bar
-from experiments.refusal import one_line
 from experiments.storage import record
 from experiments.storage.embeddings import load_embedding, save_embedding
 from experiments.storage.files import lock, write

@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from hydra.utils import instantiate
 
+from experiments.commands.progress import bar
 from experiments.interfaces import Method, Testbed
 from experiments.measure import measure
 from experiments.offers import refuse_unmet
 from experiments.pages.draw import draw
 from experiments.prepare import prepare
-from experiments.progress import bar
 from experiments.storage import identity, record
 
 

@@ -6,8 +6,8 @@ from functools import partial
 
 from torch import nn
 
+from experiments.commands.refusal import nearest
 from experiments.interfaces import NEEDS, Method, Offered, Testbed, ZooModel
-from experiments.refusal import nearest
 
 Open = Callable[[str], nn.Module]
 """A model's name -> the model."""

@@ -11,11 +11,11 @@ from hydra.utils import instantiate
 from joblib import Parallel, delayed
 from omegaconf import DictConfig
 
-from experiments.door import admitted, enter
+from experiments.commands.door import admitted, enter
+from experiments.commands.interrupts import interruptible, mortal
+from experiments.commands.progress import bar
+from experiments.commands.refusal import one_line
 from experiments.interfaces import Zoo
-from experiments.interrupts import interruptible, mortal
-from experiments.progress import bar
-from experiments.refusal import one_line
 
 
 def prepare(zoo: Zoo, *, workers: int) -> int:

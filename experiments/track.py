@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.interrupts import interruptible
+from experiments.commands.interrupts import interruptible
 from experiments.storage import tracking
 
 

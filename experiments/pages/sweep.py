@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.door import admitted
+from experiments.commands.door import admitted
 from experiments.storage import configuration, record
 from experiments.storage.files import ROOT
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.refusal import MISTAKES, reason
+from experiments.commands.refusal import MISTAKES, reason
 from experiments.storage.files import write
 
 

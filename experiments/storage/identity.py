@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from experiments.refusal import nearest
+from experiments.commands.refusal import nearest
 
 UNNAMED = frozenset({"cache", "root", "folder", "url", "device", "download", "dry_run", "quick"})
 """Settings that say where things lie or are computed, or how a rehearsal is shortened: no part of what a thing is."""

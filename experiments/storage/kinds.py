@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, Unpack, get_args, get_origin,
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from experiments.refusal import nearest
+from experiments.commands.refusal import nearest
 from experiments.storage import identity
 
 WORDS = {"yes": True, "on": True, "no": False, "off": False}

@@ -10,17 +10,23 @@ from conftest import ROOT
 
 FLOORS = [
     ["modelgif_core"],
-    ["experiments.refusal", "experiments.interrupts", "experiments.progress", "experiments.memory"],
+    [
+        "experiments.commands",
+        "experiments.commands.refusal",
+        "experiments.commands.interrupts",
+        "experiments.commands.progress",
+        "experiments.memory",
+    ],
     ["experiments.interfaces"],
     ["experiments.storage", "experiments.offers"],
-    ["experiments.door"],
+    ["experiments.commands.door"],
     ["experiments.networks", "experiments.statistics"],
     ["experiments.samples", "experiments.training"],
     ["experiments.queries"],
     ["experiments.methods"],
     ["experiments.pages"],
     ["experiments.measure", "experiments.testbeds"],
-    ["experiments.prepare", "experiments.sweeps"],
+    ["experiments.prepare", "experiments.commands.sweeps"],
     ["experiments.job"],
     ["experiments.embed", "experiments.track"],
     ["run", "benchmarks"],
@@ -100,7 +106,7 @@ def place(name: str) -> str:
     """The entry of the list of floors that a module belongs to; the types that all know are below everything."""
     known = [entry for floor in FLOORS for entry in floor if inside(name, entry)]
     assert known or name == "experiments", f"{name} has no floor"
-    return known[0] if known else name
+    return max(known, key=len) if known else name
 
 
 def floor(name: str) -> int:

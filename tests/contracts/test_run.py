@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, TOY
 
 import run
-from experiments.refusal import Refused
+from experiments.commands.refusal import Refused
 from experiments.samples import toy
 from experiments.storage import record
 from experiments.storage.configuration import composed

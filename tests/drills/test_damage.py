@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import run
+from experiments.commands.refusal import Refused
 from experiments.interfaces import Samples
 from experiments.pages import __main__ as pages
 from experiments.pages import draw, sweep
-from experiments.refusal import Refused
 from experiments.storage import record
 from experiments.storage.embeddings import load_embedding, save_embedding
 from experiments.storage.identity import digest

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT, TOY
 
 import run
-from experiments.refusal import Refused
+from experiments.commands.refusal import Refused
 from experiments.storage.configuration import composed
 
 RUN = str(ROOT / "run.py")

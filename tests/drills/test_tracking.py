@@ -10,7 +10,7 @@ from conftest import ROOT, TOY
 from wandb_server import serving
 
 import run
-from experiments.refusal import Refused
+from experiments.commands.refusal import Refused
 from experiments.storage import tracking
 from experiments.storage.configuration import composed
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 import run
 from experiments import embed, prepare
-from experiments.door import KEYS, admitted, enter, refuse_unknown_options
+from experiments.commands.door import KEYS, admitted, enter, refuse_unknown_options
 from experiments.storage import identity
 from experiments.storage.configuration import composed, plain
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.refusal import nearest
 from experiments.statistics.intervals import auc, margin, named, refuse_dead, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View

@@ -11,8 +11,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from experiments.commands.refusal import nearest
 from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
-from experiments.refusal import nearest
 from experiments.statistics.intervals import auc, named, prediction_bound, refuse_dead, spearman, tpr_at_fpr
 from modelgif_core.readout import Readout
 from modelgif_core.view import View

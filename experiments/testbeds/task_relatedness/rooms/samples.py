@@ -12,9 +12,9 @@ import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
+from experiments.commands.interrupts import mortal
+from experiments.commands.progress import bar
 from experiments.interfaces import Samples
-from experiments.interrupts import mortal
-from experiments.progress import bar
 from experiments.storage.files import make_once
 from experiments.storage.identity import digest
 from experiments.storage.weights import load_weights, save_weights

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
-from experiments.refusal import nearest
+from experiments.commands.refusal import nearest
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
 from experiments.storage.kinds import fitting

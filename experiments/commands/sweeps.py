@@ -17,8 +17,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from experiments.interrupts import end_with, interrupted
-from experiments.refusal import MISTAKES, STOPPED, NotStarted, reason
+from experiments.commands.interrupts import end_with, interrupted
+from experiments.commands.refusal import MISTAKES, STOPPED, NotStarted, reason
 from experiments.storage import configuration, failure, record
 from experiments.storage.files import write
 
