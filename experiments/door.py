@@ -120,7 +120,7 @@ def enter(main: Callable[[], None]) -> None:
     overrides = [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
     try:
         if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
-            refuse_unknown_options(overrides)
+            refuse_overrides(overrides)
         main()
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
@@ -133,33 +133,42 @@ def enter(main: Callable[[], None]) -> None:
         raise
 
 
-def refuse_unknown_options(overrides: list[str]) -> None:
-    """Refuse a choice that its group does not offer, which Hydra would do with a page of all that it does.
+def refuse_overrides(overrides: list[str]) -> None:
+    """Refuse what no command line can mean, before Hydra makes the folder of a sweep or prints a page of options.
 
     Raises:
-        ValueError: with the nearest option, and then all.
+        ValueError: if a choice is not among those of its group, with the nearest first, or the value of a top-level
+            key is of another kind.
 
-    >>> refuse_unknown_options(["method=modelgif/skecth"])
+    >>> refuse_overrides(["testbed=unlerning"])
     Traceback (most recent call last):
     ...
-    ValueError: method has no option 'modelgif/skecth'; did you mean modelgif/sketch? It has ...
+    ValueError: testbed has no option 'unlerning'; did you mean unlearning? It has ip_protection, task_relatedness, ...
     """
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException:
         return  # what cannot be read, Hydra refuses itself
     for override in parsed:
-        group = override.key_or_group
-        if override.is_delete() or override.is_hydra_override() or not (ROOT / "conf" / group).is_dir():
+        if override.is_delete() or override.is_hydra_override():
             continue
-        options, value = _options(ROOT / "conf" / group), override.value()
+        key, value = override.key_or_group, override.value()
         for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
-            name = choice.text if isinstance(choice, QuotedString) else choice
-            if isinstance(name, list):
-                raise ValueError(f"{group} is one option, not {len(name)}; -m {group}=one,other runs one after another")
-            if isinstance(name, dict | Glob | Sweep) or name in options or "$" in str(name):
+            found = choice.text if isinstance(choice, QuotedString) else choice
+            if isinstance(found, Glob | Sweep) or "$" in str(found):
                 continue
-            raise ValueError(f"{group} has no option {str(name or 'null')!r}; {nearest(str(name), options)}")
+            if (ROOT / "conf" / key).is_dir():
+                _refuse_option(key, found)
+            elif key in KEYS:
+                fitting(key, found, KEYS[key])
+
+
+def _refuse_option(group: str, name: Any) -> None:
+    options = _options(ROOT / "conf" / group)
+    if isinstance(name, list):
+        raise ValueError(f"{group} is one option, not {len(name)}; -m {group}=one,other runs one after another")
+    if not isinstance(name, dict) and name not in options:
+        raise ValueError(f"{group} has no option {str(name or 'null')!r}; {nearest(str(name), options)}")
 
 
 def _options(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 import run
 from experiments import embed, prepare
-from experiments.door import KEYS, admitted, enter, refuse_unknown_options
+from experiments.door import KEYS, admitted, enter, refuse_overrides
 from experiments.storage import identity
 from experiments.storage.configuration import composed, plain
 
@@ -171,10 +171,12 @@ def test_the_other_programs_have_the_same_door(main, tmp_path, monkeypatch):
         (["testbed=unlerning"], "did you mean unlearning? It has ip_protection, task_relatedness, unlearning"),
         (["testbed/zoo=mimi"], "testbed/zoo has no option 'mimi'; did you mean mini? It has mini, mini_hard, rooms"),
         (["seed=0,1", "method=akh,'zset'"], "method has no option 'zset'; did you mean zest? It has"),
+        (["-m", "seed=0,1", "results="], "results must have at least 1 character, not ''"),
+        (["-m", "seed=0,abc"], "seed must be a valid integer, not 'abc'"),
         (["method=[akh,zest]"], "method is one option, not 2; -m method=one,other runs one after another"),
     ],
 )
-def test_an_option_that_no_group_has_is_refused_with_the_nearest_first(words, said, monkeypatch):
+def test_what_no_command_line_can_mean_is_refused_before_hydra_starts_a_sweep(words, said, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", *words])
     with pytest.raises(SystemExit) as refusal:
         enter(lambda: pytest.fail("nothing is to be started"))
@@ -182,10 +184,8 @@ def test_an_option_that_no_group_has_is_refused_with_the_nearest_first(words, sa
 
 
 def test_what_a_group_has_and_what_hydra_looks_up_itself_passes():
-    refuse_unknown_options(["method=modelgif/sketch,akh", "method=glob(mia*)", "testbed/zoo=${oc.env:ZOO}"])
-    refuse_unknown_options(
-        ["hydra/launcher=joblib", "~method", "seed=range(3)", "testbed.budget=64", "method={label: a}"]
-    )
+    refuse_overrides(["method=modelgif/sketch,akh", "method=glob(mia*)", "testbed/zoo=${oc.env:ZOO}"])
+    refuse_overrides(["hydra/launcher=joblib", "~method", "seed=range(3)", "testbed.budget=64", "method={label: a}"])
 
 
 def test_help_explains_every_key_and_shows_commands_that_compose():
