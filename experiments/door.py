@@ -71,7 +71,7 @@ def admitted(config: DictConfig) -> dict[str, Any]:
         if key not in config:
             raise ValueError(f"{key} is missing, and no run is without it")
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ValueError(str(error)) from error
     try:
@@ -92,9 +92,9 @@ def _meant(name: str, config: DictConfig) -> str:
 
 def _keys(config: DictConfig, above: str = "") -> Iterator[str]:
     """Dotted keys of all values; pictures and what repeats another key's value are left out."""
-    for key in config:
-        path = f"{above}{key}"
-        if OmegaConf.is_interpolation(config, key) or path == "pictures" or not (above or key in KEYS):
+    for key in map(str, config):
+        path, repeats = f"{above}{key}", OmegaConf.is_interpolation(config, key)
+        if repeats or OmegaConf.is_missing(config, key) or path == "pictures" or not (above or key in KEYS):
             continue
         if OmegaConf.is_dict(config[key]):
             yield from _keys(config[key], f"{path}.")
@@ -118,16 +118,18 @@ def _source(key: str, raw: Any) -> str:
 def enter(main: Callable[[], None]) -> None:
     """Start a program of Hydra's; an option or a key of its command line that is not there is told with the nearest."""
     overrides = [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
-    try:
-        if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
+    if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
+        try:
             refuse_overrides(overrides)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from None
+    try:
         main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
     except SystemExit as end:
         lacking = re.match(r"Could not override '([\w.]+)'", str(end.__context__))
         if lacking and isinstance(end.__context__, ConfigCompositionException):
-            groups = [word for word in overrides if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
+            single = [word for word in overrides if not re.search(r"[,(]", word)]
+            groups = [word for word in single if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
             meant = _meant(lacking[1].rpartition(".")[2], configuration.composed(*groups))
             raise SystemExit(f"error: there is no key {lacking[1]!r}; {meant}--help explains the keys") from None
         raise
@@ -152,7 +154,8 @@ def refuse_overrides(overrides: list[str]) -> None:
     for override in parsed:
         if override.is_delete() or override.is_hydra_override():
             continue
-        key, value = override.key_or_group, override.value()
+        key: str = override.key_or_group
+        value: Any = override.value()
         for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
             found = choice.text if isinstance(choice, QuotedString) else choice
             if isinstance(found, Glob | Sweep) or "$" in str(found):
