@@ -53,6 +53,7 @@ REFUSED = {
     "~results": "results is missing",
     "~method": "method is missing",
     "wandb.mode=disable": "wandb.mode cannot be 'disable'; did you mean disabled? It may be online, offline, disabled",
+    "pictures.roc=nosuch": "there is no function 'nosuch'",
     "+wandb.entity=me": "wandb has no setting 'entity'; it has mode, project",
     "+budget=64": "there is no key 'budget'; did you mean testbed.budget? Otherwise the keys are name, seed, device",
     "+steps=4": "there is no key 'steps'; did you mean method.represent.steps?",
