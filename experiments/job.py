@@ -25,6 +25,8 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     testbed: Testbed = instantiate(config["testbed"], _convert_="all")
     method: Method = instantiate(config["method"], _convert_="all")
     refuse_unmet(method, testbed)
+    for picture in config["pictures"].values():
+        identity.function(picture)  # before any work, not when it is to be drawn
     prepare(testbed.zoo, workers=config["workers"])
     began = perf_counter()
     with bar(record.title(config)) as tell:

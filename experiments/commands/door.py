@@ -72,7 +72,7 @@ def admitted(config: DictConfig) -> dict[str, Any]:
         if key not in config:
             raise ValueError(f"{key} is missing, and no run is without it")
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ValueError(str(error)) from error
     try:
@@ -93,9 +93,9 @@ def _meant(name: str, config: DictConfig) -> str:
 
 def _keys(config: DictConfig, above: str = "") -> Iterator[str]:
     """Dotted keys of all values; pictures and what repeats another key's value are left out."""
-    for key in config:
-        path = f"{above}{key}"
-        if OmegaConf.is_interpolation(config, key) or path == "pictures" or not (above or key in KEYS):
+    for key in map(str, config):
+        path, repeats = f"{above}{key}", OmegaConf.is_interpolation(config, key)
+        if repeats or OmegaConf.is_missing(config, key) or path == "pictures" or not (above or key in KEYS):
             continue
         if OmegaConf.is_dict(config[key]):
             yield from _keys(config[key], f"{path}.")
@@ -119,48 +119,60 @@ def _source(key: str, raw: Any) -> str:
 def enter(main: Callable[[], None]) -> None:
     """Start a program of Hydra's; an option or a key of its command line that is not there is told with the nearest."""
     overrides = [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
+    if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
+        try:
+            refuse_overrides(overrides)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from None
     try:
-        if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
-            refuse_unknown_options(overrides)
         main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
     except SystemExit as end:
         lacking = re.match(r"Could not override '([\w.]+)'", str(end.__context__))
         if lacking and isinstance(end.__context__, ConfigCompositionException):
-            groups = [word for word in overrides if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
+            single = [word for word in overrides if not re.search(r"[,(]", word)]
+            groups = [word for word in single if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
             meant = _meant(lacking[1].rpartition(".")[2], configuration.composed(*groups))
             raise SystemExit(f"error: there is no key {lacking[1]!r}; {meant}--help explains the keys") from None
         raise
 
 
-def refuse_unknown_options(overrides: list[str]) -> None:
-    """Refuse a choice that its group does not offer, which Hydra would do with a page of all that it does.
+def refuse_overrides(overrides: list[str]) -> None:
+    """Refuse what no command line can mean, before Hydra makes the folder of a sweep or prints a page of options.
 
     Raises:
-        ValueError: with the nearest option, and then all.
+        ValueError: if a choice is not among those of its group, with the nearest first, or the value of a top-level
+            key is of another kind.
 
-    >>> refuse_unknown_options(["method=modelgif/skecth"])
+    >>> refuse_overrides(["testbed=unlerning"])
     Traceback (most recent call last):
     ...
-    ValueError: method has no option 'modelgif/skecth'; did you mean modelgif/sketch? It has ...
+    ValueError: testbed has no option 'unlerning'; did you mean unlearning? It has ip_protection, task_relatedness, ...
     """
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException:
         return  # what cannot be read, Hydra refuses itself
     for override in parsed:
-        group = override.key_or_group
-        if override.is_delete() or override.is_hydra_override() or not (ROOT / "conf" / group).is_dir():
+        if override.is_delete() or override.is_hydra_override():
             continue
-        options, value = _options(ROOT / "conf" / group), override.value()
+        key: str = override.key_or_group
+        value: Any = override.value()
         for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
-            name = choice.text if isinstance(choice, QuotedString) else choice
-            if isinstance(name, list):
-                raise ValueError(f"{group} is one option, not {len(name)}; -m {group}=one,other runs one after another")
-            if isinstance(name, dict | Glob | Sweep) or name in options or "$" in str(name):
+            found = choice.text if isinstance(choice, QuotedString) else choice
+            if isinstance(found, Glob | Sweep) or "$" in str(found):
                 continue
-            raise ValueError(f"{group} has no option {str(name or 'null')!r}; {nearest(str(name), options)}")
+            if (ROOT / "conf" / key).is_dir():
+                _refuse_option(key, found)
+            elif key in KEYS:
+                fitting(key, found, KEYS[key])
+
+
+def _refuse_option(group: str, name: Any) -> None:
+    options = _options(ROOT / "conf" / group)
+    if isinstance(name, list):
+        raise ValueError(f"{group} is one option, not {len(name)}; -m {group}=one,other runs one after another")
+    if not isinstance(name, dict) and name not in options:
+        raise ValueError(f"{group} has no option {str(name or 'null')!r}; {nearest(str(name), options)}")
 
 
 def _options(folder: Path) -> list[str]:
