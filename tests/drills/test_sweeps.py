@@ -15,7 +15,7 @@ QUICK = [*TOY, "wandb=disabled", "method=agreement"]
 GOOD = "experiments.methods.outputs.pointwise.agreement"
 BOTH = f"method.distance._target_=math.sqrt,{GOOD}"
 LAUNCHERS = {
-    "basic": ([BOTH], 3),
+    "basic": (["hydra.sweeper.max_batch_size=1", BOTH], 3),
     "joblib": (["hydra.launcher.n_jobs=2", BOTH], 3),
     "submitit_local": ([], 1),  # a process for each job: half as many
 }
@@ -47,21 +47,17 @@ def test_good_jobs_finish_and_failed_ones_are_named_with_reason_and_folder(launc
     assert not list(tmp_path.glob("results/runs/.sweep-*"))
 
 
-def test_the_summary_tells_what_was_found_finished_even_over_several_batches(command):
-    sweep = ["-m", *QUICK, "testbed.budget=161,8,9", "hydra.sweeper.max_batch_size=1"]
-    for state in ("done", "found finished"):
-        done = command(RUN, *sweep)
-        assert done.returncode == 1
-        assert f"sweep: 2 {state}, 1 failed\n" in done.stderr
-
-
-def test_a_sweep_that_shall_stop_begins_no_more_jobs_and_says_which(command, tmp_path):
-    done = command(RUN, "-m", *QUICK, "testbed.budget=8,161,9", "on_error=stop")
-    assert done.returncode == 1
-    assert "sweep: 1 done, 1 failed, 1 not started\n" in done.stderr
-    assert "not started: testbed.budget=9: " in done.stderr
+def test_a_sweep_that_shall_stop_begins_no_more_jobs_and_one_that_goes_on_finds_what_is_finished(command, tmp_path):
+    sweep = ["-m", *QUICK, "testbed.budget=8,161,9"]
+    stopped = command(RUN, *sweep, "on_error=stop")
+    assert stopped.returncode == 1
+    assert "sweep: 1 done, 1 failed, 1 not started\n" in stopped.stderr
+    assert "not started: testbed.budget=9: " in stopped.stderr
     assert len(list(tmp_path.glob("results/runs/*/report.json"))) == 1
-    refused = command(RUN, "-m", *QUICK, "testbed.budget=8,9", "on_error=perhaps")
+    done = command(RUN, *sweep)
+    assert done.returncode == 1
+    assert "sweep: 1 done, 1 found finished, 1 failed\n" in done.stderr
+    refused = command(RUN, *sweep, "on_error=perhaps")
     assert refused.returncode == 1
     assert "on_error must be one of continue, stop, not 'perhaps'" in refused.stderr
 
