@@ -22,7 +22,6 @@ from experiments.commands.refusal import MISTAKES, STOPPED, NotStarted, reason
 from experiments.storage import configuration, failure, record
 from experiments.storage.files import write
 
-POLICIES = ("continue", "stop")
 HERE = ("joblib", "submitit_local")
 """Launchers whose jobs are processes of this machine, which end with whoever started them; others' go on alone."""
 STATES = ("done", "found finished", "failed", "not started", "cut off")
@@ -36,8 +35,6 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep without jobs; make the folder of outcomes."""
-        if config.on_error not in POLICIES:
-            sys.exit(f"error: on_error must be one of {', '.join(POLICIES)}, not {config.on_error!r}")
         refuse_empty(config)
         self.host, self.process = platform.node(), os.getpid()
         self.place = Path(config.results).absolute() / "runs" / f".sweep-{self.host}-{self.process}"

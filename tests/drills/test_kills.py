@@ -44,19 +44,19 @@ def trained(place: Path) -> dict[str, bytes]:
     return {file.name: b"".join(w.numpy().tobytes() for w in load_weights(file).values()) for file in files}
 
 
-LONG = pytest.mark.skipif(not cases(0, 1), reason="takes minutes: make drills")
+LONG = pytest.mark.skipif(not cases(0, 1), reason="takes minutes: make drills; test_run_drills has a quick one")
 
 
-@pytest.mark.slow
+@LONG
 @pytest.mark.parametrize(
     ("what", "words", "made", "full"),
-    [("measuring", RUN, measured, 12), pytest.param("training a zoo", PREPARE, trained, 13, marks=LONG)],
+    [("measuring", RUN, measured, 12), ("training a zoo", PREPARE, trained, 13)],
     ids=["run", "zoo"],
 )
 def test_killed_at_random_moments_nothing_looks_finished_that_is_not_and_the_end_is_the_same(
     what, words, made, full, tmp_path
 ):
-    whole, cut, kills = tmp_path / "whole", tmp_path / "cut", cases(1, full)
+    whole, cut, kills = tmp_path / "whole", tmp_path / "cut", full
     for place in (whole, cut):
         place.mkdir()
     began = time.monotonic()
@@ -75,13 +75,13 @@ def test_killed_at_random_moments_nothing_looks_finished_that_is_not_and_the_end
     tally(f"`kill -9` of all processes while {what}", kills, survived="whole or not there; afterwards the same bytes")
 
 
-@pytest.mark.slow
+@LONG
 @pytest.mark.parametrize(
     ("what", "words", "made"),
-    [("one run", RUN, measured), pytest.param("one zoo", [*PREPARE, "workers=1"], trained, marks=LONG)],
+    [("one run", RUN, measured), ("one zoo", [*PREPARE, "workers=1"], trained)],
     ids=["run", "zoo"],
 )
-@pytest.mark.parametrize("crowd", [4, pytest.param(8, marks=LONG)])
+@pytest.mark.parametrize("crowd", [4, 8])
 def test_many_at_the_same_work_share_it_and_make_the_same(what, words, made, crowd, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     for place in (alone, together):

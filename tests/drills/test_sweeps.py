@@ -59,7 +59,7 @@ def test_a_sweep_that_shall_stop_begins_no_more_jobs_and_one_that_goes_on_finds_
     assert "sweep: 1 done, 1 found finished, 1 failed\n" in done.stderr
     refused = command(RUN, *sweep, "on_error=perhaps")
     assert refused.returncode == 1
-    assert "on_error must be one of continue, stop, not 'perhaps'" in refused.stderr
+    assert "on_error cannot be 'perhaps'; it may be continue, stop" in refused.stderr
 
 
 def test_what_failed_says_why_in_its_folder_until_it_succeeds(tmp_path, monkeypatch):
