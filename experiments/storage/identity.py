@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from pkgutil import resolve_name
@@ -87,6 +87,7 @@ def described(part: Any) -> Any:
     return part.name if isinstance(part, Path) else part
 
 
+@cache
 def function(path: str) -> Callable[..., Any]:
     """What a `_target_` names.
 
