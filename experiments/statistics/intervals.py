@@ -6,9 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.stats import binomtest, norm, spearmanr, t
-from sklearn.metrics import roc_auc_score
 
 Distances = Sequence[float] | np.ndarray
 
@@ -36,6 +33,10 @@ def auc(related: Distances, unrelated: Distances) -> Estimate:
     >>> auc([0.1, 0.2], [0.7, 0.8, 0.9]).value
     1.0
     """
+    from scipy.optimize import brentq  # only here, as in all of this file: a second, which finished runs do without
+    from scipy.stats import norm
+    from sklearn.metrics import roc_auc_score
+
     _need(related, unrelated)
     labels = np.r_[np.ones(len(related)), np.zeros(len(unrelated))]
     value = float(roc_auc_score(labels, -np.r_[related, unrelated]))
@@ -59,6 +60,8 @@ def proportion(successes: int, trials: int) -> Estimate:
     >>> proportion(20, 20).low > 0.83
     True
     """
+    from scipy.stats import binomtest
+
     interval = binomtest(successes, trials).proportion_ci(0.95, method="exact")
     return Estimate(successes / trials, float(interval.low), float(interval.high))
 
@@ -93,6 +96,8 @@ def prediction_bound(values: Distances) -> float:
     >>> round(prediction_bound([1.0, 1.0, 1.0]), 3)
     1.0
     """
+    from scipy.stats import t
+
     if len(values) < 2:
         raise ValueError(f"a spread needs at least two values, not {len(values)}")
     count = len(values)
@@ -104,6 +109,8 @@ def spearman(a: Distances, b: Distances) -> Estimate:
 
     The interval is Bonett and Wright's (Psychometrika 65:23, 2000), on Fisher's scale.
     """
+    from scipy.stats import norm, spearmanr
+
     first, second = np.asarray(a, float), np.asarray(b, float)
     known = np.isfinite(first) & np.isfinite(second)
     first, second = first[known], second[known]
