@@ -17,9 +17,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from experiments.commands.door import admitted
 from experiments.commands.interrupts import end_with, interrupted
 from experiments.commands.refusal import MISTAKES, STOPPED, NotStarted, reason
-from experiments.storage import configuration, failure, record
+from experiments.storage import failure, record
 from experiments.storage.files import write
 
 HERE = ("joblib", "submitit_local")
@@ -127,7 +128,7 @@ def called(config: DictConfig) -> str:
 def kept_in(program: str, config: DictConfig | None) -> str:
     """The folder with a failed run's `failed.json`, or nothing: preparing and embedding have no such folder."""
     try:
-        folder = record.folder(configuration.plain(config)) if config and program == "run" else None
+        folder = record.folder(admitted(config)) if config and program == "run" else None
     except Exception:  # what cannot be named has no folder
         folder = None
     return str(folder) if folder and failure.file(folder).exists() else ""

@@ -113,8 +113,8 @@ def save(
 ) -> dict[str, Any]:
     """Write distances, matrices and, last, the report, which lists them with their checksums; returns the report.
 
-    `images` is the fingerprint of the pool that reference points were drawn from. A metric that is not finite is left
-    out: JSON knows no NaN, and readers take a missing one for undefined.
+    `images` is the fingerprint of what reference points were drawn from and models learnt from. A metric that is not
+    finite is left out: JSON knows no NaN, and readers take a missing one for undefined.
     """
     import torch  # only here, so that asking for a finished run takes no time
 

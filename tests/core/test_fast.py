@@ -150,7 +150,7 @@ def test_tf32_is_switched_on_for_nvidia_alone_and_off_again():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
 def test_on_nvidia_the_plain_field_is_not_in_tf32_and_a_hurried_one_is():
-    model = network().cuda()
+    model = network().to("cuda")
     exact = extract_field(network().double(), PATHS, steps=5).float()
     plain = extract_field(model, PATHS, steps=5).cpu()
     lower = extract_field(hurried(model, "tf32"), PATHS, steps=5).cpu()

@@ -89,7 +89,7 @@ def test_on_an_accelerator_the_copies_are_as_many_for_many_batches_as_for_one():
 def test_a_field_lies_on_the_accelerator_and_is_that_of_the_processor():
     paths, model = Paths(torch.zeros(()), torch.rand(4, 3, 16, 16)), network()
     expected = extract_field(model, paths, steps=10)
-    found = extract_field(model.cuda(), paths, steps=10)
+    found = extract_field(model.to("cuda"), paths, steps=10)
     assert found.is_cuda
     assert (found.cpu() - expected).norm() < 1e-4 * expected.norm()
 
