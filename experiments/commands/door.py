@@ -3,6 +3,8 @@
 What a top-level key may be stands here; what the settings of a call may be, in the annotations of its function.
 """
 
+import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +14,12 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString, Sweep
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
-from experiments.commands.refusal import nearest
+from experiments.commands.refusal import MISTAKES, ONE_LINE, nearest, reason, tracebacks_wanted
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
 from experiments.storage.kinds import fitting
@@ -71,6 +73,8 @@ def admitted(config: DictConfig) -> dict[str, Any]:
     for key in KEYS:
         if key not in config:
             raise ValueError(f"{key} is missing, and no run is without it")
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise ValueError(f"{key} is missing: give it a value")
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -117,23 +121,30 @@ def _source(key: str, raw: Any) -> str:
 
 
 def enter(main: Callable[[], None]) -> None:
-    """Start a program of Hydra's; an option or a key of its command line that is not there is told with the nearest."""
-    overrides = [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
-    if not any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:]):
-        try:
-            refuse_overrides(overrides)
-        except ValueError as error:
-            raise SystemExit(f"error: {error}") from None
+    """Start a program of Hydra's; what is wrong with its command line ends it in one line, with the nearest name."""
+    words = [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
+    own = any(word.startswith(("-c", "--config", "hydra.searchpath")) for word in sys.argv[1:])
+    if not os.environ.get("HYDRA_FULL_ERROR"):
+        os.environ |= {"HYDRA_FULL_ERROR": "1", ONE_LINE: "1"}  # jobs in other processes have them, too
     try:
+        if not own:
+            refuse_overrides(words)
         main()
-    except SystemExit as end:
-        lacking = re.match(r"Could not override '([\w.]+)'", str(end.__context__))
-        if lacking and isinstance(end.__context__, ConfigCompositionException):
-            single = [word for word in overrides if not re.search(r"[,(]", word)]
-            groups = [word for word in single if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
-            meant = _meant(lacking[1].rpartition(".")[2], configuration.composed(*groups))
-            raise SystemExit(f"error: there is no key {lacking[1]!r}; {meant}--help explains the keys") from None
-        raise
+    except MISTAKES as error:
+        if tracebacks_wanted():
+            raise
+        raise SystemExit(f"error: {_said(error, words)}") from None
+
+
+def _said(error: Exception, words: list[str]) -> str:
+    """What is wrong; of a key that is not there, which one was meant."""
+    lacking = re.match(r"Could not override '([\w.]+)'", str(error))
+    if not lacking:
+        return reason(error).partition(" Config search path:")[0]
+    single = [word for word in words if not re.search(r"[,(]", word)]
+    groups = [word for word in single if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
+    meant = _meant(lacking[1].rpartition(".")[2], configuration.composed(*groups))
+    return f"there is no key {lacking[1]!r}; {meant}--help explains the keys"
 
 
 def refuse_overrides(overrides: list[str]) -> None:
@@ -153,10 +164,12 @@ def refuse_overrides(overrides: list[str]) -> None:
     except HydraException:
         return  # what cannot be read, Hydra refuses itself
     for override in parsed:
-        if override.is_delete() or override.is_hydra_override():
-            continue
         key: str = override.key_or_group
         value: Any = override.value()
+        if key.startswith("hydra/") and not isinstance(value, str | Sweep):
+            raise ValueError(f"{key} is one option, by its name, not {json.dumps(value, default=str)}")
+        if override.is_delete() or override.is_hydra_override():
+            continue
         for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
             found = choice.text if isinstance(choice, QuotedString) else choice
             if isinstance(found, Glob | Sweep) or "$" in str(found):

@@ -7,12 +7,15 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import CompactHydraException, InstantiationException
+from hydra.errors import CompactHydraException, HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
 
-MISTAKES = (ValueError, OSError, InstantiationException, CompactHydraException)
+MISTAKES = (ValueError, OSError, HydraException, OmegaConfBaseException)
 """What bad input and the file system raise; anything else is a bug, and keeps its traceback."""
 STOPPED = "MODELGIF_SWEEP_STOPPED"
 """Names the environment variable with the file whose being there says: start no more jobs of this sweep."""
+ONE_LINE = "MODELGIF_ONE_LINE"
+"""Names the environment variable that says: Hydra shall raise, not print lines of its own, and the door says it."""
 
 
 class Refused(CompactHydraException):
@@ -33,11 +36,16 @@ def one_line(task: Callable[[Any], Any]) -> Callable[[Any], Any]:
         try:
             return task(config)
         except MISTAKES as error:
-            if os.environ.get("HYDRA_FULL_ERROR") or isinstance(error, Refused):
+            if tracebacks_wanted() or isinstance(error, Refused):
                 raise
             raise Refused(f"error: {reason(error)}") from None
 
     return guarded
+
+
+def tracebacks_wanted() -> bool:
+    """Whether the user has asked for them."""
+    return bool(os.environ.get("HYDRA_FULL_ERROR")) and ONE_LINE not in os.environ
 
 
 def reason(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from experiments.commands.door import admitted
 from experiments.commands.interrupts import end_with, interrupted
-from experiments.commands.refusal import MISTAKES, STOPPED, NotStarted, reason
+from experiments.commands.refusal import MISTAKES, STOPPED, NotStarted, Refused, reason, tracebacks_wanted
 from experiments.storage import failure, record
 from experiments.storage.files import write
 
@@ -58,8 +58,9 @@ class Sweep(Callback):
         self.note(config, "cut off", "ended from outside; the same command goes on")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Note how the job ended; Hydra, which would end the sweep at the first failure, hears of none."""
+        """Note how the job ended; Hydra, which would end a sweep at the first failure, hears of none."""
         if self.place is None:
+            end_in_one_line(job_return)
             return
         if job_return.status == JobStatus.COMPLETED:
             self.note(config, job_return.return_value or "done")
@@ -71,7 +72,7 @@ class Sweep(Callback):
         if state == "failed":
             if config.on_error == "stop":
                 write(self.place / "stopped", b"")
-            if os.environ.get("HYDRA_FULL_ERROR") or not (isinstance(error, MISTAKES) or folder):
+            if tracebacks_wanted() or not (isinstance(error, MISTAKES) or folder):
                 traceback.print_exception(error)
             print(f"failed: {called(config)}: {reason(error)}", file=sys.stderr)
         job_return.status, job_return.return_value = JobStatus.COMPLETED, state
@@ -98,6 +99,12 @@ class Sweep(Callback):
         if not interrupted.is_set():
             print(summary(outcomes), file=sys.stderr)
         return sum(outcome["state"] not in STATES[:2] for outcome in outcomes)
+
+
+def end_in_one_line(alone: JobReturn) -> None:
+    """End the program of a single run that was refused; Hydra would put a line of its own before the reason."""
+    if alone.status == JobStatus.FAILED and isinstance(alone._return_value, Refused):
+        sys.exit(str(alone._return_value))
 
 
 def summary(outcomes: list[dict[str, str]]) -> str:

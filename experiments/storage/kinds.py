@@ -106,7 +106,21 @@ def _call(key: str, part: Mapping[str, Any], kinds: tuple[Any, ...]) -> dict[str
         for one in (identity.parameters(function) or {}).values():
             if _is_needed(one) and one.name not in settings:
                 raise ValueError(f"{key}: {function.__name__} lacks its setting {one.name!r}")
+    elif len(kinds) == 1 and _is_protocol(kinds[0]):
+        _refuse_uncallable(key, function, settings, kinds[0])
     return directives | taken(key, function, settings)
+
+
+def _refuse_uncallable(key: str, function: Callable[..., Any], settings: Mapping[str, Any], kind: Any) -> None:
+    """Refuse a partial call that lacks a setting which whoever calls it, as a protocol says, does not supply."""
+    called = list(identity.parameters(kind.__call__).values())[1:]
+    names = {one.name for one in called if one.kind == Parameter.KEYWORD_ONLY}
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    takes = [one for one in (identity.parameters(function) or {}).values() if one.name not in settings]
+    rest = [one for one in takes if one.kind in positional][len(called) - len(names) :]
+    for one in [*rest, *(one for one in takes if one.kind == Parameter.KEYWORD_ONLY)]:
+        if _is_needed(one) and one.name not in names:
+            raise ValueError(f"{key}: {function.__name__} lacks its setting {one.name!r}")
 
 
 def taken(key: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +176,12 @@ def _is_like(function: Callable[..., Any], kind: Any) -> bool:
 
 
 def _is_function(kind: Any) -> bool:
-    return kind is Callable or get_origin(kind) is Callable
+    return kind is Callable or get_origin(kind) is Callable or _is_protocol(kind)
+
+
+def _is_protocol(kind: Any) -> bool:
+    """Whether it is a class that says how a function is called, and with which settings."""
+    return getattr(kind, "_is_protocol", False) and "__call__" in vars(kind)
 
 
 def _is_plain(kind: Any) -> bool:

@@ -1,17 +1,11 @@
 """Whatever is wrong in a configuration ends at the door: in one line, before any work, with nothing written."""
 
-import copy
-import math
 import re
 import sys
 
 import pytest
 import yaml
 from conftest import ROOT, TOY
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import run
@@ -191,62 +185,3 @@ def test_help_explains_every_key_and_shows_commands_that_compose():
     for command in commands:
         words = [word.split(",")[0] for word in command.split() if word != "-m" and not word.startswith("hydra/")]
         assert admitted(composed(*words))
-
-
-TREES = [
-    composed(*words, "wandb=disabled")
-    for words in (
-        TOY,
-        ["testbed/zoo=mini", "testbed/samples=toy", "method=modelgif/adversarial"],
-        ["testbed=task_relatedness", "testbed/samples=toy", "method=modelgif/sketch"],
-        [*CIFAR, "method=lira"],
-        ["testbed=unlearning", "method=zest"],
-        [*FORGETTING, "method=relearn_time"],
-    )
-]
-UNTYPED = {"img_size", "patch_size", "depth", "class_token", "global_pool"}
-"""Options of timm's own networks, which `build` hands on."""
-WRONG = [None, True, 1.5, -1, math.nan, "abc", "no", [], [None], {"a": 1}]
-
-
-def leaves(part, above=()):
-    """Where the tree has a value of its own."""
-    items = part.items_ex(resolve=False) if OmegaConf.is_dict(part) else enumerate(part._iter_ex(resolve=False))
-    for key, value in items:
-        if OmegaConf.is_config(value) and not value._is_interpolation() and len(value):
-            yield from leaves(value, (*above, key))
-        elif not OmegaConf.is_interpolation(part, key) and key not in UNTYPED:
-            yield (*above, key)
-
-
-def like(value, was):
-    """Whether a value is of the sort that stood there before, as far as that tells."""
-    if value is None or was is None:
-        return True
-    if isinstance(was, bool) or isinstance(value, bool):
-        return isinstance(was, bool) and isinstance(value, bool)
-    if isinstance(was, int | float):
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, str) if isinstance(was, str) else OmegaConf.is_config(was)
-
-
-@settings(max_examples=250, deadline=None, derandomize=True)
-@given(st.sampled_from([(tree, leaf) for tree in TREES for leaf in leaves(tree)]), st.sampled_from(WRONG))
-def test_any_value_anywhere_is_refused_in_one_line_that_names_it_or_is_of_the_sort_that_stood_there(place, wrong):
-    tree, leaf = place
-    changed, path = copy.deepcopy(tree), ".".join(map(str, leaf))
-    was = OmegaConf.select(tree, path)
-    OmegaConf.update(changed, path, wrong, merge=False, force_add=True)
-    try:
-        found = admitted(changed)
-        instantiate(found["testbed"], _convert_="all")
-        instantiate(found["method"], _convert_="all")
-    except (ValueError, InstantiationException) as refusal:
-        said = str(refusal.__cause__ or refusal)
-        names = [key for key in leaf if isinstance(key, str)]
-        assert names[-1] in said or str(wrong) in said or names[-2] in said, said
-        return
-    value = found
-    for key in leaf:
-        value = value[key]
-    assert like(value, was), f"{path} was {was!r} and is {value!r}"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
-from torch import nn
+from torch import Tensor, nn
 
 from experiments.interfaces import Samples, Zoo
 from experiments.networks.forward import accuracy
@@ -22,6 +22,27 @@ Task = Callable[[str, int | None], Samples]
 """Part (victim, attacker, owner, evaluation) and number of images -> these images and their labels."""
 ATTACKS = ("finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv", "transfer_a", "transfer_l")
 """Those with settings of their own; transfer_10c goes to the corrupted task by the two transfers in turn."""
+
+
+class Network(Protocol):
+    """Makes an untrained network."""
+
+    def __call__(self, *, seed: int) -> nn.Module: ...
+
+
+class Train(Protocol):
+    """Trains a network in place and returns it."""
+
+    def __call__(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
+    ) -> nn.Module: ...
+
+
+class Learner(TypedDict):
+    """Networks of one kind and how they learn."""
+
+    network: Network
+    train: Train
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,7 @@ def lineage(
     *,
     cache: str,
     tasks: Mapping[str, Task],
-    networks: Mapping[str, Mapping[str, Callable[..., nn.Module]]],
+    networks: Mapping[str, Learner],
     attacks: Mapping[str, Callable[..., nn.Module]],
     victim: str,
     images: int,
