@@ -36,7 +36,11 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     report.metrics.update(cost)
     table, seconds = described(distances, testbed), perf_counter() - began
     saved = record.save(folder, config, table, report, seconds, images=fingerprint(testbed))
-    draw(folder, config["pictures"])
+    try:
+        draw(folder, config["pictures"])
+    except (ValueError, OSError) as error:
+        remedy = f"python -m experiments.pages.draw {folder} draws them"
+        raise OSError(f"the run is recorded, but its pictures are not drawn: {error}; {remedy}") from error
     print(f"{record.title(config)}: {folder}/report.json")
     return saved
 

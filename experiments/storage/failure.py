@@ -21,7 +21,8 @@ def file(folder: Path) -> Path:
 def kept(folder: Path, config: dict[str, Any]) -> Iterator[None]:
     """Whatever is raised inside is kept in the run's folder; getting through removes what an earlier try left.
 
-    A bug keeps its traceback; a mistake of the user's says all in its reason. Interrupts are no failures.
+    A run that is recorded has not failed, whatever comes after. A bug keeps its traceback; a mistake of the user's says
+    all in its reason. Interrupts are no failures.
     """
     try:
         yield
@@ -33,6 +34,9 @@ def kept(folder: Path, config: dict[str, Any]) -> Iterator[None]:
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
         }
+        if (folder / "report.json").exists():
+            file(folder).unlink(missing_ok=True)
+            raise
         with suppress(OSError):  # where nothing can be written, the terminal alone says why
             write(file(folder), json.dumps(content, indent=1, default=str).encode())
         raise

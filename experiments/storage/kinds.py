@@ -113,7 +113,7 @@ def _call(key: str, part: Mapping[str, Any], kinds: tuple[Any, ...]) -> dict[str
 
 def _refuse_uncallable(key: str, function: Callable[..., Any], settings: Mapping[str, Any], kind: Any) -> None:
     """Refuse a partial call that lacks a setting which whoever calls it, as a protocol says, does not supply."""
-    called = list(identity.parameters(kind.__call__).values())[1:]
+    called = list((identity.parameters(kind.__call__) or {}).values())[1:]
     names = {one.name for one in called if one.kind == Parameter.KEYWORD_ONLY}
     positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     takes = [one for one in (identity.parameters(function) or {}).values() if one.name not in settings]

@@ -25,17 +25,21 @@ ATTACKS = ("finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "ext
 
 
 class Network(Protocol):
-    """Makes an untrained network."""
+    """How the maker of a network is called."""
 
-    def __call__(self, *, seed: int) -> nn.Module: ...
+    def __call__(self, *, seed: int) -> nn.Module:
+        """An untrained network."""
+        ...
 
 
 class Train(Protocol):
-    """Trains a network in place and returns it."""
+    """How a training is called."""
 
     def __call__(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
-    ) -> nn.Module: ...
+    ) -> nn.Module:
+        """The model, trained in place."""
+        ...
 
 
 class Learner(TypedDict):
