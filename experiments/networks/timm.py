@@ -47,7 +47,7 @@ def build(
         options: what else `timm.create_model` takes.
 
     Raises:
-        ValueError: if timm knows no such network.
+        ValueError: if timm knows no such network, or it cannot be built with these options.
     """
     import timm  # only here: it takes seconds, and composing a zoo needs no network
 
@@ -57,6 +57,10 @@ def build(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+        try:
+            network = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+        except Exception as error:  # each network refuses in its own way
+            given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+            raise ValueError(f"timm cannot build {name!r} with {given}: {error}") from error
     # On CPUs convolutions are up to a third faster with the channels last.
     return nn.Sequential(Normalise(mean, std), network).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]

@@ -34,10 +34,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "7904a6cc3223"),
+    "ip_protection": (2, "5155c1785983"),
     "task_relatedness": (2, "ff961f2c1a39"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "6f453f635b3d"),
+    "unlearning": (2, "655cd601fa20"),
 }
 """Version of the zoo and digest of its training code."""
 

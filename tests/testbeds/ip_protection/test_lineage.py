@@ -236,3 +236,8 @@ def test_a_zoo_can_be_made_of_colour_images_and_any_network(tmp_path):
         chosen[role].prepare()
         assert chosen[role].load()(drawn[:2]).shape == (2, 4)
         assert 0 <= chosen[role].facts()["accuracy"] <= 1
+
+
+def test_what_timm_cannot_build_is_said_in_one_line_with_the_options():
+    with pytest.raises(ValueError, match=r"timm cannot build 'test_resnet' with widht=3: .*'widht'"):
+        build("test_resnet", classes=2, seed=0, widht=3)
