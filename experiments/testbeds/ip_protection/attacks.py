@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune as masks
 
-from experiments.networks.forward import predictions
+from experiments.networks.forward import accuracy, predictions
 from experiments.networks.heads import head, new_head
 from experiments.training.descent import divergence
 from experiments.training.fit import fit
@@ -47,28 +47,52 @@ def fine_prune(
     labels: Tensor,
     *,
     seed: int,
-    ratio: float,
+    share: float,
+    step: float = 0.05,
+    keep: float = 0.95,
     epochs: int = 2,
     rate: float = 2e-3,
 ) -> nn.Module:
-    """Fine-pruning (Liu et al., 2018): rounds that zero the least active channels, each followed by some epochs.
+    """Fine-pruning (Liu et al., 2018): rounds that zero the least active channels, each repaired by some epochs.
 
-    Channels of all convolutions but the first are ranked together by their mean absolute activation on the attacker's
-    images, relative to their layer's mean; a tenth of them goes in each round until `ratio` is gone.
+    Channels of all convolutions and linear layers but the first and the head are ranked together by their mean
+    absolute activation on the attacker's images, relative to their layer's mean. The attacker repairs with three in
+    four of its images, and goes on until the model is too bad on the others.
+
+    Args:
+        victim: is left alone.
+        images: the attacker's.
+        labels: true ones.
+        seed: orders the batches.
+        share: how far to go, 1 for the last round after which the model still works.
+        step: which part of all channels goes in each round.
+        keep: what a model must keep of the victim's accuracy on the images that do not repair, to count as working.
+        epochs: after each round.
+        rate: of these epochs.
+
+    Raises:
+        ValueError: if the victim has no channels to remove, or is broken by the first round.
     """
     model = copy.deepcopy(victim)
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)][1:]
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)][1:]
+    layers = [layer for layer in layers if layer is not head(model)]
     if not layers:
-        raise ValueError("fine-pruning removes channels of all convolutions but the first: take a victim with several")
-    for round_ in range(1, round(ratio * 10) + 1):
-        activity = _channel_activity(model, layers, images)
-        cut = torch.cat(activity).sort().values[int(round_ / 10 * sum(map(len, activity)))]
-        for layer, active in zip(layers, activity, strict=True):
-            keep = (active >= cut).float().view(-1, 1, 1, 1).expand_as(layer.weight)
-            masks.custom_from_mask(layer, "weight", keep)
-        fit(model.train(), images, labels, epochs=epochs, rate=rate, seed=seed + round_)
+        raise ValueError("fine-pruning removes channels of all layers but the first and the last: take a deeper victim")
+    judging = torch.arange(len(images)) % 4 == 0
+    repairing = images[~judging], labels[~judging]
+    floor = keep * accuracy(victim, images[judging], labels[judging])
+    working: list[dict[str, Tensor]] = []
+    for round_ in range(1, round(1 / step)):
+        _zero_least_active(model, layers, round_ * step, images)
+        fit(model.train(), *repairing, epochs=epochs, rate=rate, seed=seed + round_)
         for layer in layers:
             masks.remove(layer, "weight")
+        if accuracy(model, images[judging], labels[judging]) < floor:
+            break
+        working.append(copy.deepcopy(model.state_dict()))
+    if not working:
+        raise ValueError(f"the first {step:.0%} of channels break the victim; prune in smaller steps, or repair longer")
+    model.load_state_dict(working[max(1, round(share * len(working))) - 1])
     return model.eval()
 
 
@@ -153,11 +177,22 @@ def transfer_last(
     return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
 
 
-def _channel_activity(model: nn.Module, layers: list[nn.Conv2d], images: Tensor) -> list[Tensor]:
+def _zero_least_active(model: nn.Module, layers: list[nn.Module], ratio: float, images: Tensor) -> None:
+    """Zero this part of the layers' channels, and hold them at zero while the model is repaired."""
+    activity = _channel_activity(model, layers, images)
+    cut = torch.cat(activity).sort().values[int(ratio * sum(map(len, activity)))]
+    for layer, active in zip(layers, activity, strict=True):
+        keep = (active >= cut).float().view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
+        masks.custom_from_mask(layer, "weight", keep)
+
+
+def _channel_activity(model: nn.Module, layers: list[nn.Module], images: Tensor) -> list[Tensor]:
+    """Of each layer's channels the mean absolute output, relative to the layer's mean."""
     seen: dict[nn.Module, Tensor] = {}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        mean = output.detach().abs().mean((0, 2, 3))
+        channel = 1 if isinstance(module, nn.Conv2d) else -1
+        mean = output.detach().abs().movedim(channel, 0).flatten(1).mean(1)
         seen[module] = mean / mean.mean()
 
     handles = [layer.register_forward_hook(note) for layer in layers]

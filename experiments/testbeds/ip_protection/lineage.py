@@ -1,62 +1,68 @@
-"""A lineage zoo: a victim, what attackers make of it, and models that owe it nothing.
+"""A lineage zoo: a victim, what attackers make of it, and strangers that owe it nothing.
 
-Roles: `victim`; the nine attacks; `unrelated_<task>` (negatives that are scored, a few of them trained on the victim's
-own images); `held_out_<task>` (independent models that the owner trains to calibrate and select, never scored);
-`surrogate` (copies that the owner makes to select). Who trains on how many images decides whether the bench can tell
-methods apart: with many, everybody learns the same function. `mini` gives everybody 400, `mini_hard` 1,500.
+Roles: `victim`; the nine attacks; three kinds of strangers, all scored: `unrelated_<task>` with images of their own,
+`matched_<task>` with the attackers' queries and true labels, `same_images_<task>` with the victim's images;
+`held_out_<task>` (independent models that the owner trains to calibrate and select, never scored) and `surrogate`
+(copies that the owner makes to select, never scored). Attackers who extract have unlabelled images and ask the victim;
+none of them has one of its training images, on which its answers are the true labels and teach nothing of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
-from torch import Tensor, nn
+from torch import nn
 
-from experiments.interfaces import Samples, Zoo
-from experiments.networks.forward import accuracy
-from experiments.training.recipe import Make, Making, Recipe, zoo_models
+from experiments.interfaces import Samples, Zoo, ZooModel
+from experiments.samples.moved import Move, with_moved
+from experiments.testbeds.ip_protection.answers import with_fidelity
+from experiments.testbeds.ip_protection.makers import Network, Train, derived, extracted, hardened, known, trained
+from experiments.training.recipe import Make, Recipe, zoo_models
 
 Task = Callable[[str, int | None], Samples]
-"""Part (victim, attacker, owner, evaluation) and number of images -> these images and their labels."""
-ATTACKS = ("finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv", "transfer_a", "transfer_l")
-"""Those with settings of their own; transfer_10c goes to the corrupted task by the two transfers in turn."""
-
-
-class Network(Protocol):
-    """How the maker of a network is called."""
-
-    def __call__(self, *, seed: int) -> nn.Module:
-        """An untrained network."""
-        ...
-
-
-class Train(Protocol):
-    """How a training is called."""
-
-    def __call__(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
-    ) -> nn.Module:
-        """The model, trained in place."""
-        ...
+"""Part (victim, attacker, owner, stranger, evaluation) and number of images, None for all -> images and labels."""
 
 
 class Learner(TypedDict):
-    """Networks of one kind and how they learn."""
+    """Networks of one kind, and how they learn."""
 
     network: Network
     train: Train
+    """From few images with true labels."""
+    study: Train
+    """From many: students from the victim's answers, matched strangers from true labels."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """Networks of one kind and how they learn."""
+class Attacks(TypedDict):
+    """The eight attacks with settings of their own; transfer_10c takes the two transfers in turn."""
 
-    network: Callable[..., nn.Module]
-    """(seed) -> an untrained network."""
-    train: Callable[..., nn.Module]
-    """(model, inputs, targets, seed, state, and maybe a loss) -> the trained model."""
+    finetune_a: Callable[..., nn.Module]
+    finetune_l: Callable[..., nn.Module]
+    pruning: Callable[..., nn.Module]
+    extract_l: Callable[..., nn.Module]
+    extract_p: Callable[..., nn.Module]
+    extract_adv: Callable[..., nn.Module]
+    transfer_a: Callable[..., nn.Module]
+    transfer_l: Callable[..., nn.Module]
+
+
+class Numbers(TypedDict):
+    """How many models of each sort: those of the victim's family alone, and of every family."""
+
+    derived: int
+    """Of each attack that continues from the victim's weights."""
+    pruned: int
+    """In equal steps to the highest ratio that works."""
+    extracted: int
+    """Of each extraction, in every family."""
+    strangers: int
+    """Of each kind, and of each task, in every family."""
+    held_out: int
+    """Of the victim's task, in every family."""
+    surrogates: int
+    """In every family, in turn by probabilities and by labels."""
 
 
 def lineage(
@@ -64,55 +70,52 @@ def lineage(
     cache: str,
     tasks: Mapping[str, Task],
     networks: Mapping[str, Learner],
-    attacks: Mapping[str, Callable[..., nn.Module]],
-    victim: str,
-    images: int,
-    owner_images: int,
-    other_images: int,
-    other_owner_images: int,
-    seeds: int,
+    attacks: Attacks,
+    victims: list[str],
+    numbers: Numbers,
+    images: Mapping[str, int | None],
+    queries: int,
+    move: Move,
     seed: int = 0,
     device: str = "cpu",
-    version: int = 2,
+    version: int = 3,
 ) -> Zoo:
-    """The zoo: 9 attacks, unrelated and held-out models of every family.
+    """The zoo: 9 attacks, strangers, held-out models and surrogates of every family.
 
     Args:
         cache: folder of trained models.
         tasks: three of them: the victim's own, the same under corruption, and one with other labels.
-        networks: family -> network and train.
-        attacks: the eight of `ATTACKS` -> function and settings.
-        victim: family of the victim and of everything that continues from its weights.
-        images: how many images the victim, and each attacker, trains on.
-        owner_images: how many images the owner trains held-out models and surrogates on.
-        other_images: `images` of unrelated models of the two other tasks, and of attackers on the last one.
-        other_owner_images: `owner_images` of the two other tasks.
-        seeds: models per family and role.
+        networks: family -> network and how it learns.
+        attacks: the eight of `Attacks` -> function and settings.
+        victims: families that may be the victim's; zoo seeds take them in turn.
+        numbers: how many models of each sort.
+        images: task -> how many labelled images of it everybody has who does not ask the victim; None for all.
+        queries: how many images attackers and the owner ask the victim: a part's own, then moved copies of them.
+        move: moves an image that is asked again.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
         version: of the training code, part of every name; raised when that changes.
 
     Raises:
-        ValueError: if the victim's family is not among the networks, there are not three tasks, or an attack lacks.
+        ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1, or
+            nothing is asked.
     """
-    if victim not in networks:
-        raise ValueError(f"the victim's family must be one of {', '.join(networks)}, not {victim!r}")
+    for family in victims or [""]:
+        if family not in networks:
+            raise ValueError(f"victims must be some of {', '.join(networks)}, not {family or 'none'!r}")
     if len(tasks) != 3:
         raise ValueError(f"tasks must be the victim's, a corrupted and another one, not {', '.join(tasks) or 'none'}")
-    if set(attacks) != set(ATTACKS):
-        raise ValueError(f"attacks must be {', '.join(ATTACKS)}, not {', '.join(attacks)}")
-    families = {family: Family(**given) for family, given in networks.items()}
-    plan = Plan(Path(cache) / "lineage", tasks, families, images, seed, version, device)
-    target = plan.recipe("victim", victim, 0, plan.alone(victim), part="victim")
-    owner, few = {"part": "owner", "images": owner_images}, {"images": other_images}
-    other_owner = {"part": "owner", "images": other_owner_images}
-    recipes = [
-        target,
-        *independent(plan, seeds, owner, few, other_owner),
-        *extractions(plan, target, attacks, seeds, owner),
-        *derivations(plan, target, attacks, seeds, few),
-    ]
-    return {model.name: model for recipe in recipes for model in zoo_models(recipe)}
+    for name, number in {**numbers, "queries": queries}.items():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}: without one there is nothing to compare")
+    if set(images) != set(tasks):
+        raise ValueError(f"images must say how many of {', '.join(tasks)}, not of {', '.join(images) or 'none'}")
+    folder = Path(cache) / "lineage"
+    plan = Plan(folder, tasks, networks, attacks, numbers, images, queries, move, seed, version, device)
+    family = victims[seed % len(victims)]
+    target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
+    recipes = [target, *strangers(plan), *owners(plan, target), *extractions(plan, target), *derivations(plan, target)]
+    return {recipe.name: plan.model(recipe, target) for recipe in recipes}
 
 
 @dataclass(frozen=True)
@@ -121,16 +124,30 @@ class Plan:
 
     folder: Path
     tasks: Mapping[str, Task]
-    families: Mapping[str, Family]
-    images: int
+    networks: Mapping[str, Learner]
+    attacks: Attacks
+    numbers: Numbers
+    images: Mapping[str, int | None]
+    queries: int
+    move: Move
     seed: int
     version: int
     device: str
 
+    @property
+    def own(self) -> str:
+        """The victim's task."""
+        return next(iter(self.tasks))
+
     def recipe(self, role: str, family: str, number: int, make: Make, *parents: Recipe, **given: Any) -> Recipe:
-        """A recipe on the attackers' images of the victim's task, unless `task`, `part` or `images` are given."""
-        wanted = {"task": next(iter(self.tasks)), "part": "attacker", "images": self.images} | given
-        task = self.tasks[wanted["task"]]
+        """A recipe on the attackers' few labelled images of the victim's task, unless told otherwise.
+
+        `task` and `part` name other images; `which` is `few` of them, `all`, or `asked`: all and moved copies.
+        """
+        wanted = {"task": self.own, "part": "attacker", "which": "few"} | given
+        task, which = self.tasks[wanted["task"]], wanted["which"]
+        count = self.images[wanted["task"]] if which == "few" else None
+        moved = {"queries": self.queries, "move": self.move} if which == "asked" else {}
         return Recipe(
             name=f"{role}-{family}-{number}",
             role=role,
@@ -138,102 +155,90 @@ class Plan:
             folder=self.folder,
             seed=self.seed,
             version=self.version,
-            data=_images(task, wanted["part"], wanted["images"]),
-            network=self.families[family].network,
+            data=_images(task, wanted["part"], count, **moved),
+            network=self.networks[family]["network"],
             make=make,
             parents=parents,
-            facts=partial(known, evaluation=partial(task, "evaluation")),
+            facts=partial(known, evaluation=partial(task, "evaluation", None)),
             command="python -m experiments.prepare testbed=ip_protection",
             device=self.device,
         )
 
-    def alone(self, family: str) -> Make:
+    def alone(self, family: str, learn: str = "train") -> Make:
         """Trained from scratch, on true labels, as this family is."""
-        return partial(trained, train=self.families[family].train)
+        return partial(trained, train=self.networks[family][learn])
 
     def student(self, family: str, attack: Callable[..., nn.Module]) -> Make:
         """A fresh network of this family that learns from the victim."""
-        return partial(extracted, attack=partial(attack, train=self.families[family].train))
+        taught = _images(self.tasks[self.own], "victim", self.images[self.own])
+        return partial(extracted, attack=partial(attack, train=self.networks[family]["study"]), taught=taught)
+
+    def model(self, recipe: Recipe, target: Recipe) -> ZooModel:
+        """For the zoo; those with the victim's labels also know how like the victim they answer."""
+        other = list(self.tasks)[2]
+        if recipe.role.endswith(f"_{other}") or recipe.role in ("transfer_a", "transfer_l"):
+            (model,) = zoo_models(recipe)
+            return model
+        return with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
 
 
-def independent(
-    plan: Plan, seeds: int, owner: Mapping[str, Any], few: Mapping[str, Any], other_owner: Mapping[str, Any]
-) -> Iterator[Recipe]:
-    """Models that owe the victim nothing: those that are scored, and those that the owner holds out."""
-    own, *others = plan.tasks
-    for family in plan.families:
-        alone = plan.alone(family)
-        for number in range(seeds):
-            yield plan.recipe(f"unrelated_{own}", family, number, alone)
-        yield plan.recipe(f"unrelated_{own}", family, seeds, alone, part="victim")
-        for number in range(2):
-            yield plan.recipe(f"held_out_{own}", family, number, alone, **owner)
-        for task in others:
-            for number in range(2):
-                yield plan.recipe(f"unrelated_{task}", family, number, alone, task=task, **few)
-            yield plan.recipe(f"held_out_{task}", family, 0, alone, task=task, **other_owner)
+def strangers(plan: Plan) -> Iterator[Recipe]:
+    """Models that owe the victim nothing, all of them scored."""
+    for family in plan.networks:
+        for number in range(plan.numbers["strangers"]):
+            alone = plan.alone(family)
+            for task in plan.tasks:
+                yield plan.recipe(f"unrelated_{task}", family, number, alone, task=task, part="stranger")
+            yield plan.recipe(f"matched_{plan.own}", family, number, plan.alone(family, "study"), which="asked")
+            yield plan.recipe(f"same_images_{plan.own}", family, number, alone, part="victim")
 
 
-def extractions(
-    plan: Plan, target: Recipe, attacks: Mapping[str, Callable[..., nn.Module]], seeds: int, owner: Mapping[str, Any]
-) -> Iterator[Recipe]:
-    """Students of the victim in every family, and the owner's own."""
-    for position, family in enumerate(plan.families):
-        by_label, by_probability = (plan.student(family, attacks[role]) for role in ("extract_l", "extract_p"))
-        yield plan.recipe("surrogate", family, 0, by_label if position % 2 else by_probability, target, **owner)
-        for number in range(seeds):
-            stolen = plan.recipe("extract_l", family, number, by_label, target)
+def owners(plan: Plan, target: Recipe) -> Iterator[Recipe]:
+    """Models that the owner trains to calibrate and to select: independent ones, and copies. None is scored."""
+    soft, hard = plan.attacks["extract_p"], plan.attacks["extract_l"]
+    for family in plan.networks:
+        for task in plan.tasks:
+            for number in range(plan.numbers["held_out"] if task == plan.own else 1):
+                yield plan.recipe(f"held_out_{task}", family, number, plan.alone(family), task=task, part="owner")
+        for number in range(plan.numbers["surrogates"]):
+            student = plan.student(family, hard if number % 2 else soft)
+            yield plan.recipe("surrogate", family, number, student, target, part="owner", which="asked")
+
+
+def extractions(plan: Plan, target: Recipe) -> Iterator[Recipe]:
+    """Students of the victim in every family."""
+    for family in plan.networks:
+        by_label, by_probability = (plan.student(family, plan.attacks[role]) for role in ("extract_l", "extract_p"))
+        hostile = partial(hardened, attack=plan.attacks["extract_adv"])
+        for number in range(plan.numbers["extracted"]):
+            stolen = plan.recipe("extract_l", family, number, by_label, target, which="asked")
             yield stolen
-            yield plan.recipe("extract_p", family, number, by_probability, target)
-            hostile = partial(hardened, attack=attacks["extract_adv"])
-            yield plan.recipe("extract_adv", family, number, hostile, target, stolen)
+            yield plan.recipe("extract_p", family, number, by_probability, target, which="asked")
+            yield plan.recipe("extract_adv", family, number, hostile, target, stolen, which="all")
 
 
-def derivations(
-    plan: Plan, target: Recipe, attacks: Mapping[str, Callable[..., nn.Module]], seeds: int, few: Mapping[str, Any]
-) -> Iterator[Recipe]:
+def derivations(plan: Plan, target: Recipe) -> Iterator[Recipe]:
     """Models that go on from the victim's weights."""
-    family = target.architecture
+    family, attacks = target.architecture, plan.attacks
     _, corrupted, other = plan.tasks
-    for number in range(2 * seeds):
+    for number in range(plan.numbers["derived"]):
         for role in ("finetune_a", "finetune_l"):
             yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target)
         turn = attacks["transfer_a" if number % 2 else "transfer_l"]
         yield plan.recipe("transfer_10c", family, number, partial(derived, attack=turn), target, task=corrupted)
         for role in ("transfer_a", "transfer_l"):
-            yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target, task=other, **few)
-    for number in range(1, 8):
-        pruned = partial(derived, attack=partial(attacks["pruning"], ratio=number / 10))
-        yield plan.recipe("pruning", family, number, pruned, target)
+            yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target, task=other)
+    for number in range(1, plan.numbers["pruned"] + 1):
+        share = partial(attacks["pruning"], share=number / plan.numbers["pruned"])
+        yield plan.recipe("pruning", family, number, partial(derived, attack=share), target)
 
 
 @cache
-def _images(task: Task, part: str, count: int) -> Callable[[], Samples]:
+def _images(task: Task, part: str, count: int | None, **asked: Any) -> Callable[[], Samples]:
     """() -> these images; one function for all who learn from them, so that they are fingerprinted once."""
-    return partial(task, part, count)
+    given = partial(task, part, count)
+    return partial(_asked, given, **asked) if asked else given
 
 
-def trained(making: Making, *, train: Callable[..., nn.Module]) -> nn.Module:
-    """From scratch, on true labels."""
-    return train(making.fresh(making.seed).train(), *making.data, seed=making.seed, state=making.state)
-
-
-def extracted(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:
-    """A fresh student of the first parent."""
-    options = {"seed": making.seed, "state": making.state}
-    return attack(making.fresh(making.seed), making.parents[0], making.data.inputs, **options)
-
-
-def hardened(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:
-    """The second parent, trained further with the first one's answers."""
-    return attack(making.parents[1], making.parents[0], making.data.inputs, seed=making.seed)
-
-
-def derived(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:
-    """The first parent, changed."""
-    return attack(making.parents[0], *making.data, seed=making.seed)
-
-
-def known(model: nn.Module, data: Samples, *, evaluation: Callable[[], Samples]) -> dict[str, Any]:
-    """Accuracy on the task's evaluation images."""
-    return {"accuracy": accuracy(model, *evaluation().to(data.inputs.device))}
+def _asked(given: Callable[[], Samples], *, queries: int, move: Move) -> Samples:
+    return with_moved(given(), queries, move)

@@ -1,6 +1,6 @@
 """Is a suspect a copy of the victim? Derived models against independent ones, attack by attack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics.intervals import auc, margin, named, refuse_dead, tpr_at_fpr
+from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -20,8 +21,9 @@ RATES = {1: 0.01, 5: 0.05, 10: 0.10}
 class IPProtection:
     """Victim against suspects.
 
-    Roles of the zoo: `victim`; each attack's name; `unrelated_<task>`, the negatives that are scored;
-    `held_out_<task>`, independent models that calibrate and select, and are never scored.
+    Roles of the zoo: `victim`; each attack's name; strangers, the negatives that are scored: `unrelated_<task>`, and
+    of the victim's task `matched_<task>` and `same_images_<task>`; `held_out_<task>`, independent models that
+    calibrate and select, and are never scored.
     """
 
     zoo: Zoo
@@ -30,24 +32,32 @@ class IPProtection:
     readout: Readout
     view: View
     attacks: Mapping[str, str]
-    """Attack -> task whose unrelated models it must be told from."""
+    """Attack -> task whose strangers it must be told from."""
+    extractions: Sequence[str]
+    """Attacks that train a fresh network on the victim's answers; the others continue from its weights."""
     calibration: str = "none"
     """What is subtracted from a distance: nothing, the mean distance of the task's held-out models, or of those of
-    the suspect's architecture."""
+    the suspect's architecture. The first shifts all models of a task alike: no AUC within one task can change by it,
+    only what is pooled over tasks."""
 
     def __post_init__(self) -> None:
         if self.calibration not in CALIBRATIONS:
             raise ValueError(f"calibration must be one of {', '.join(CALIBRATIONS)}, not {self.calibration!r}")
+        for attack in self.extractions:
+            if attack not in self.attacks:
+                raise ValueError(f"extractions: {attack!r} is no attack; {nearest(attack, self.attacks, 'these are')}")
         known = {model.role for model in self.zoo.values()}
-        for role in ["victim", *sorted(self.tested_roles)]:
+        unrelated = {f"unrelated_{task}" for task in self.attacks.values()}
+        for role in ["victim", *sorted({*self.attacks} | unrelated)]:
             if role not in known:
                 has = nearest(role, sorted(known), "the roles are")
                 raise ValueError(f"no model of the zoo has the role {role!r}; {has}")
 
     @property
     def tested_roles(self) -> frozenset[str]:
-        """Attacks and the negatives of their tasks."""
-        return frozenset(self.attacks) | {f"unrelated_{task}" for task in self.attacks.values()}
+        """Attacks and the strangers of their tasks."""
+        roles = {f"{kind}_{task}" for kind in KINDS for task in self.attacks.values()}
+        return frozenset(self.attacks) | (roles & {model.role for model in self.zoo.values()})
 
     @property
     def offers(self) -> frozenset[str]:
@@ -62,38 +72,56 @@ class IPProtection:
         return [(victim, name) for name, model in self.zoo.items() if model.role in self.tested_roles | held_out]
 
     def score(self, distances: pd.DataFrame) -> Report:
-        """AUC, margin and TPR for every attack and over all of them, with intervals; curves over the budget."""
+        """AUC, margin and TPR of copies, for every attack and over all of them, with intervals; curves over the budget.
+
+        `auc/<attack>` is of copies against all strangers of its task, `auc_<kind>/` against one kind of them,
+        `auc_architecture/` of derived models against strangers of the victim's architecture alone, and
+        `auc_not_copied/` of models that are no copies, where chance is right. What a zoo has no models for is left out.
+        """
         refuse_dead(distances)
         table = self._calibrated(distances.droplevel("source"))
-        mean = table.mean(axis=1)
+        suspects = described(self.zoo, self.attacks, frozenset(self.extractions))
+        suspects["distance"] = table.mean(axis=1)[suspects.index]
         metrics: dict[str, float] = {}
-        for attack in self.attacks:
-            self._judge(metrics, attack, *self._sides(mean, attack))
-        every = frozenset(self.attacks.values())
-        related = mean[[name for attack in self.attacks for name in self._names(attack)]]
-        unrelated = mean[[name for task in sorted(every) for name in self._names(f"unrelated_{task}")]]
-        self._judge(metrics, "pooled", related, unrelated)
-        metrics["auc/mean"] = float(np.mean([metrics[f"auc/{attack}"] for attack in self.attacks]))
+        for attack, task in self.attacks.items():
+            self._judge(metrics, attack, suspects[suspects["role"] == attack], _strangers(suspects, task))
+        attacked = suspects["role"].isin(set(self.attacks))
+        self._judge(metrics, "pooled", suspects[attacked], suspects[~attacked])
+        aucs = [metrics[f"auc/{attack}"] for attack in self.attacks if f"auc/{attack}" in metrics]
+        if aucs:
+            metrics["auc/mean"] = float(np.mean(aucs))
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
-        matrices = {"suspects": self._suspects(mean)}
-        curves = self._curves(table)
+        matrices = {"suspects": suspects}
+        curves = self._curves(table, suspects)
         if len(curves):
             matrices["curves"] = curves
-            named = zip(curves["references"], curves["attack"], curves["value"], strict=True)
-            metrics |= {f"auc_at_{references}/{attack}": value for references, attack, value in named}
+            cells = zip(curves["references"], curves["attack"], curves["value"], strict=True)
+            metrics |= {f"auc_at_{references}/{attack}": value for references, attack, value in cells}
         return Report(metrics, matrices)
 
-    def _judge(self, metrics: dict[str, float], name: str, related: pd.Series, unrelated: pd.Series) -> None:
-        metrics |= named(f"auc/{name}", auc(related.to_numpy(), unrelated.to_numpy()))
-        metrics[f"margin/{name}"] = margin(related.to_numpy(), unrelated.to_numpy())
-        metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(related), len(unrelated)
-        for percent, rate in RATES.items():
-            estimate = tpr_at_fpr(related.to_numpy(), unrelated.to_numpy(), rate)
-            metrics |= named(f"tpr_at_{percent}/{name}", estimate)
-
-    def _sides(self, mean: pd.Series, attack: str) -> tuple[pd.Series, pd.Series]:
-        return mean[self._names(attack)], mean[self._names(f"unrelated_{self.attacks[attack]}")]
+    def _judge(self, metrics: dict[str, float], name: str, attacked: pd.DataFrame, strangers: pd.DataFrame) -> None:
+        """Judge one attack, or all: copies against each sort of strangers, and what is no copy against all."""
+        victims = strangers["architecture"] == self.zoo[self._names("victim")[0]].architecture
+        sides = {
+            "auc": (copies(attacked), strangers),
+            **{f"auc_{kind}": (copies(attacked), strangers[_is(strangers, kind)]) for kind in KINDS},
+            "auc_architecture": (copies(attacked[~attacked["role"].isin(self.extractions)]), strangers[victims]),
+            "auc_not_copied": (attacked[attacked["copy"] == 0], strangers),
+        }
+        for title, (near, far) in sides.items():
+            metrics[f"{title}_n/{name}"] = len(near)
+            if len(near) and len(far):
+                metrics |= named(f"{title}/{name}", auc(near["distance"].to_numpy(), far["distance"].to_numpy()))
+        for fact in ("accuracy", "fidelity", "divergence"):
+            metrics[f"{fact}/{name}"] = attacked[fact].mean()
+        metrics[f"copied/{name}"] = attacked["copy"].mean()
+        metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(copies(attacked)), len(strangers)
+        near, far = copies(attacked)["distance"].to_numpy(), strangers["distance"].to_numpy()
+        if len(near):
+            metrics[f"margin/{name}"] = margin(near, far)
+            for percent, rate in RATES.items():
+                metrics |= named(f"tpr_at_{percent}/{name}", tpr_at_fpr(near, far, rate))
 
     def _calibrated(self, table: pd.DataFrame) -> pd.DataFrame:
         if self.calibration == "none":
@@ -113,26 +141,35 @@ class IPProtection:
 
     def _task(self, name: str) -> str:
         role = self.zoo[name].role
-        return self.attacks.get(role) or role.removeprefix("unrelated_").removeprefix("held_out_")
+        for kind in (*KINDS, "held_out"):
+            role = role.removeprefix(f"{kind}_")
+        return self.attacks.get(role, role)
 
-    def _curves(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _curves(self, table: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
         """AUC of each attack on the first 1, 2, 4, ... reference points: one measurement serves every budget."""
         sizes = [2**power for power in range(12) if 2**power < table.shape[1]] + [table.shape[1]]
         rows = []
         for size in sizes if len(sizes) > 1 else []:
             mean = table.iloc[:, :size].mean(axis=1)
-            for attack in self.attacks:
-                related, unrelated = (side.dropna().to_numpy() for side in self._sides(mean, attack))
-                if len(related) and len(unrelated):
-                    rows.append({"attack": attack, "references": size, **auc(related, unrelated)._asdict()})
+            for attack, task in self.attacks.items():
+                near = mean[copies(suspects[suspects["role"] == attack]).index].dropna().to_numpy()
+                far = mean[_strangers(suspects, task).index].dropna().to_numpy()
+                if len(near) and len(far):
+                    rows.append({"attack": attack, "references": size, **auc(near, far)._asdict()})
         return pd.DataFrame(rows)
-
-    def _suspects(self, mean: pd.Series) -> pd.DataFrame:
-        """Role, task and calibrated mean distance of every scored model: the attacks' first, then unrelated ones."""
-        roles = [*self.attacks, *sorted(self.tested_roles - set(self.attacks))]
-        names = [name for role in roles for name in self._names(role)]
-        rows = {"role": [self.zoo[name].role for name in names], "task": [self._task(name) for name in names]}
-        return pd.DataFrame({**rows, "distance": mean[names]}, index=pd.Index(names, name="suspect"))
 
     def _names(self, role: str) -> list[str]:
         return [name for name, model in self.zoo.items() if model.role == role]
+
+
+def copies(attacked: pd.DataFrame) -> pd.DataFrame:
+    """The attacked models without those that are known to be no copies."""
+    return attacked[attacked["copy"] != 0]
+
+
+def _strangers(suspects: pd.DataFrame, task: str) -> pd.DataFrame:
+    return suspects[suspects["role"].isin([f"{kind}_{task}" for kind in KINDS])]
+
+
+def _is(strangers: pd.DataFrame, kind: str) -> pd.Series:
+    return strangers["role"].str.startswith(f"{kind}_")

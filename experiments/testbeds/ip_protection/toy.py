@@ -19,14 +19,18 @@ def toy(*, derived: Sequence[str], independent: Sequence[str], copies: int = 3, 
         copies: models per role.
         noise: standard deviation of the change, relative to each weight tensor's own.
     """
-    zoo = {"victim": ZooModel("victim", "victim", "toy", partial(network, 0))}
+    zoo = {"victim": ZooModel("victim", "victim", "toy", partial(network, 0), facts=partial(dict, accuracy=1.0))}
     for number in range(copies):
         for role in derived:
             load = partial(perturbed, noise, _seed(role, number, derived), partial(network, 0))
-            zoo[f"{role}-{number}"] = ZooModel(f"{role}-{number}", role, "toy", load, facts=partial(dict, accuracy=1.0))
+            zoo[f"{role}-{number}"] = ZooModel(
+                f"{role}-{number}", role, "toy", load, facts=partial(dict, accuracy=1.0, fidelity=1.0)
+            )
         for role in independent:
             load = partial(network, 1000 + _seed(role, number, independent))
-            zoo[f"{role}-{number}"] = ZooModel(f"{role}-{number}", role, "toy", load, facts=partial(dict, accuracy=0.1))
+            zoo[f"{role}-{number}"] = ZooModel(
+                f"{role}-{number}", role, "toy", load, facts=partial(dict, accuracy=0.1, fidelity=0.1)
+            )
     return zoo
 
 

@@ -1,11 +1,13 @@
 """The lineage zoo, shrunk to seconds: files, hashes, crashes, disjoint images."""
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -16,28 +18,30 @@ from hydra.utils import instantiate
 from torch import nn
 
 from experiments.interfaces import Samples
+from experiments.networks.forward import predictions
 from experiments.networks.timm import build
 from experiments.prepare import prepare
 from experiments.samples import digits
+from experiments.samples.moved import shift
 from experiments.storage.weights import load_facts, load_weights, save_weights
 from experiments.testbeds.ip_protection import attacks
 from experiments.testbeds.ip_protection.lineage import lineage
 from experiments.training.fit import fit
 
-RESNET = {"network": partial(build, "test_resnet", classes=10), "train": partial(fit, epochs=1, rate=1e-3)}
+LEARN = partial(fit, epochs=4, rate=8e-3, batch_size=16)
+RESNET = {"network": partial(build, "test_resnet", classes=10), "train": LEARN, "study": LEARN}
 TINY = {
-    "victim": "resnet",
+    "victims": ["resnet"],
     "tasks": {"digits": digits.digits, "corrupted": digits.corrupted, "turned": digits.turned},
-    "images": 64,
-    "owner_images": 64,
-    "other_images": 64,
-    "other_owner_images": 64,
-    "seeds": 1,
+    "images": {"digits": 64, "corrupted": 64, "turned": 64},
+    "queries": 96,
+    "move": shift,
+    "numbers": {"derived": 2, "pruned": 3, "extracted": 1, "strangers": 1, "held_out": 1, "surrogates": 2},
     "networks": {"resnet": RESNET},
     "attacks": {
         "finetune_a": attacks.finetune_all,
         "finetune_l": attacks.finetune_last,
-        "pruning": attacks.fine_prune,
+        "pruning": partial(attacks.fine_prune, keep=0.0, step=0.25),
         "extract_l": attacks.extract_label,
         "extract_p": attacks.extract_probability,
         "extract_adv": attacks.extract_adversarial,
@@ -59,17 +63,56 @@ def cache(tmp_path_factory):
     return folder
 
 
-def test_the_default_zoo_has_nine_attacks_four_families_and_disjoint_roles(config):
+def test_the_default_zoo_has_nine_attacks_four_families_and_six_strangers_of_each_kind(config):
     testbed = instantiate(config()["testbed"], _convert_="all")
-    roles = [model.role for model in testbed.zoo.values()]
-    assert roles.count("victim") == 1
+    roles = Counter(model.role for model in testbed.zoo.values())
+    assert roles["victim"] == 1
     assert len(testbed.attacks) == 9
-    for role in testbed.tested_roles:
-        assert roles.count(role) >= 6
     families = {model.architecture for model in testbed.zoo.values()}
     assert len(families) == 4
-    for role in ("extract_l", "extract_p", "extract_adv", "unrelated_digits", "held_out_digits"):
+    everywhere = ["extract_l", "extract_p", "extract_adv", "held_out_digits", "surrogate"]
+    kinds = [role for role in roles if role.startswith(("unrelated", "matched", "same_images"))]
+    assert len(kinds) == 5
+    for role in [*everywhere, *kinds]:
         assert {model.architecture for model in testbed.zoo.values() if model.role == role} == families
+    assert min(roles[role] for role in kinds) >= 6
+    assert min(roles[role] for role in ("held_out_digits", "surrogate")) >= 3 * len(families)
+
+
+def test_zoo_seeds_take_the_families_in_turn_as_the_victims(config):
+    victims = []
+    for seed in range(5):
+        zoo = instantiate(config(f"seed={seed}")["testbed"], _convert_="all").zoo
+        victims.append(next(model.architecture for model in zoo.values() if model.role == "victim"))
+    assert len(set(victims[:4])) == 4
+    assert victims[4] == victims[0]
+
+
+def seen(model):
+    """Who learns from which images: (part of which task, how many) -> bytes of each image."""
+    data = model.prepare.args[0].data()
+    return {image.numpy().tobytes() for image in data.inputs}
+
+
+def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(config):
+    testbed = instantiate(config()["testbed"], _convert_="all")
+    owners = {}
+    for model in testbed.zoo.values():
+        owners.setdefault(model.role, set()).update(seen(model))
+    pool = {image.numpy().tobytes() for image in testbed.samples.inputs}
+    judged = {image.numpy().tobytes() for image in digits.digits("evaluation").inputs}
+    attackers = {"finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv"}
+    allowed = {frozenset(pair) for pair in itertools.combinations([*attackers, "matched_digits"], 2)}
+    allowed |= {frozenset(pair) for pair in (("victim", "same_images_digits"), ("surrogate", "held_out_digits"))}
+    allowed |= {frozenset(("transfer_a", "transfer_l"))}
+    owners |= {"the pool": pool, "the judges": judged}
+    for one, other in itertools.combinations(owners, 2):
+        shared = owners[one] & owners[other]
+        assert (len(shared) > 2) == (frozenset((one, other)) in allowed), (
+            one,
+            other,
+            len(shared),
+        )  # two scans are twice
 
 
 def test_every_model_of_the_zoo_trains_loads_and_knows_its_accuracy(cache):
@@ -100,13 +143,25 @@ def test_an_attack_does_what_its_name_says(cache):
     assert changed("transfer_l-resnet-0") == head
     assert changed("finetune_a-resnet-0") == set(victim)
     assert changed("unrelated_digits-resnet-0") >= {key for key in victim if "weight" in key and "bn" not in key}
-    for ratio in (1, 7):
+    for number in (1, 3):  # with steps of a quarter
         kernels = [
             weight.flatten(1).abs().sum(1)
-            for weight in zoo[f"pruning-resnet-{ratio}"].load().state_dict().values()
+            for weight in zoo[f"pruning-resnet-{number}"].load().state_dict().values()
             if weight.ndim == 4
         ][1:]
-        assert (torch.cat(kernels) == 0).float().mean() == pytest.approx(ratio / 10, abs=0.02)
+        assert (torch.cat(kernels) == 0).float().mean() == pytest.approx(number / 4, abs=0.02)
+
+
+def test_a_model_with_the_victims_classes_knows_how_like_the_victim_it_answers(cache):
+    zoo = tiny(cache)
+    assert zoo["victim-resnet-0"].facts()["fidelity"] == 1
+    assert zoo["victim-resnet-0"].facts()["divergence"] == 0
+    images = digits.digits("evaluation").inputs
+    answers = [predictions(zoo[name].load(), images) for name in ("victim-resnet-0", "matched_digits-resnet-0")]
+    facts = zoo["matched_digits-resnet-0"].facts()
+    assert facts["fidelity"] == pytest.approx(float((answers[0].argmax(1) == answers[1].argmax(1)).double().mean()))
+    assert 0 < facts["divergence"] < 1
+    assert "fidelity" not in zoo["unrelated_turned-resnet-0"].facts()
 
 
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path):
@@ -162,7 +217,7 @@ def test_models_that_changed_places_are_refused_by_name(ask, cache, tmp_path):
 @pytest.mark.parametrize("family", ["../../x", "a/b", "a\\b"])
 def test_a_family_with_a_path_in_its_name_is_refused(family, tmp_path):
     with pytest.raises(ValueError, match=r"must have no / or .* in it, unlike .*; rename"):
-        lineage(cache=str(tmp_path / "cache"), **TINY | {"networks": {family: RESNET}, "victim": family})
+        lineage(cache=str(tmp_path / "cache"), **TINY | {"networks": {family: RESNET}, "victims": [family]})
 
 
 def test_killed_while_training_nothing_looks_finished_and_the_rest_is_made(cache, tmp_path):
@@ -196,32 +251,56 @@ def test_nobody_trains_on_the_pool_of_reference_points_or_on_what_accuracy_is_me
         assert sum(map(len, seen)) - len(set.union(*seen)) <= 2  # a few scans are in the data sets twice
 
 
-def test_another_architecture_or_family_that_does_not_exist_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="must be one of resnet, not 'nosuch'"):
-        lineage(cache=str(tmp_path), **TINY | {"victim": "nosuch"})
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"victims": ["nosuch"]}, "victims must be some of resnet, not 'nosuch'"),
+        ({"victims": []}, "victims must be some of resnet, not 'none'"),
+        ({"queries": 0}, "queries must be at least 1, not 0"),
+        ({"numbers": TINY["numbers"] | {"held_out": 0}}, "held_out must be at least 1, not 0"),
+        ({"images": {"digits": 64}}, "images must say how many of digits, corrupted, turned, not of digits"),
+        ({"tasks": {"digits": digits.digits}}, "tasks must be the victim's, a corrupted and another one, not digits"),
+    ],
+)
+def test_a_zoo_without_what_it_compares_is_refused(given, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        lineage(cache=str(tmp_path), **TINY | given)
+
+
+def test_networks_and_images_that_are_not_there_are_refused(tmp_path):
     networks = {"resnet": RESNET | {"network": partial(build, "nosuch", classes=10)}}
     unknown = lineage(cache=str(tmp_path), **TINY | {"networks": networks})["victim-resnet-0"]
     with pytest.raises(ValueError, match=r"timm .* has no network 'nosuch'"):
         unknown.prepare()
-    greedy = lineage(cache=str(tmp_path), **TINY | {"images": 5000})["victim-resnet-0"]
-    with pytest.raises(ValueError, match="has 1500 images"):
+    greedy = lineage(cache=str(tmp_path), **TINY | {"images": TINY["images"] | {"digits": 5000}})["victim-resnet-0"]
+    with pytest.raises(ValueError, match="has 400 images"):
         greedy.prepare()
 
 
-@pytest.mark.parametrize("zoo", ["mini", "mini_hard"])
-def test_every_recipe_asks_for_images_that_exist(zoo, config):
-    testbed = instantiate(config(f"testbed/zoo={zoo}")["testbed"], _convert_="all")
-    asked = {(r.data.func, *r.data.args) for r in (model.prepare.args[0] for model in testbed.zoo.values())}
-    for task, part, images in asked:
-        assert len(task(part, images).inputs) == images
+def test_a_victim_that_is_asked_its_own_images_or_knows_nothing_cannot_be_copied(tmp_path):
+    def same(part, size=None):
+        return digits.digits("victim", 64) if part in ("victim", "attacker") else digits.digits(part, size)
+
+    tasks = TINY["tasks"] | {"digits": same}
+    overlapping = lineage(cache=str(tmp_path), **TINY | {"tasks": tasks})["extract_l-resnet-0"]
+    with pytest.raises(ValueError, match="64 of the queries are images that the victim was trained on"):
+        overlapping.prepare()
+    networks = {"resnet": RESNET | {"train": untrained}}
+    ignorant = lineage(cache=str(tmp_path), **TINY | {"networks": networks})["extract_l-resnet-0"]
+    with pytest.raises(ValueError, match=r"the victim is right on \d+% of the queries, where chance is 10%"):
+        ignorant.prepare()
+
+
+def untrained(model, inputs, targets, *, seed, state):
+    return model.eval()
 
 
 def test_a_zoo_can_be_made_of_colour_images_and_any_network(tmp_path):
     drawn = torch.rand(300, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
     def photographs(part, size=None):
-        first = ["victim", "attacker", "owner", "evaluation"].index(part) * 64
-        return Samples(drawn[first : first + (size or 64)], torch.arange(size or 64) % 4)
+        first = ["victim", "attacker", "stranger", "evaluation"].index(part) * 64
+        return Samples(drawn[first : first + (size or 64)], (drawn[first : first + (size or 64), 0, 0, 0] * 4).long())
 
     def small(*, seed):
         with torch.random.fork_rng(devices=[]):

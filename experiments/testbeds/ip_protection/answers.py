@@ -1,0 +1,85 @@
+"""What a model answers on images that nobody trains on, kept beside its weights: how like the victim it is.
+
+Fidelity is a fact of a model as its accuracy is, known before any method is scored.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from experiments.interfaces import Samples, ZooModel
+from experiments.networks.forward import predictions
+from experiments.storage.files import make_once
+from experiments.storage.identity import described, digest
+from experiments.storage.weights import load_weights, save_weights
+from experiments.training.recipe import Recipe, facts_of, load, prepare, ready, zoo_models
+
+
+def with_fidelity(recipe: Recipe, victim: Recipe, images: Callable[[], Samples]) -> ZooModel:
+    """The recipe's model, ready once its answers are known; its facts say how like the victim's they are.
+
+    Args:
+        recipe: of a model with the victim's classes.
+        victim: of the victim.
+        images: () -> what both answer; no model of the zoo was trained on them.
+    """
+    (model,) = zoo_models(recipe)
+    return replace(
+        model,
+        prepare=partial(_prepare, recipe, victim, images),
+        ready=partial(_ready, recipe, victim, images),
+        facts=partial(_facts, recipe, victim, images),
+    )
+
+
+def likeness(answers: Tensor, others: Tensor) -> dict[str, float]:
+    """How like two models answer, by their probabilities (images, classes).
+
+    `fidelity` is the share of images with the same label (0 to 1, 1 if all), as Jagielski et al. (USENIX Security 2020)
+    call it; `divergence` the mean Jensen-Shannon divergence in bits (0 the same to 1).
+
+    >>> likeness(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([[0.0, 1.0], [0.5, 0.5]]))
+    {'fidelity': 0.5, 'divergence': 0.5}
+    """
+    from scipy.spatial.distance import jensenshannon  # only here: composing a zoo needs none
+
+    divergence = jensenshannon(answers.numpy(), others.numpy(), base=2, axis=1) ** 2
+    return {
+        "fidelity": float((answers.argmax(1) == others.argmax(1)).double().mean()),
+        "divergence": float(divergence.mean()),
+    }
+
+
+def _file(recipe: Recipe, images: Callable[[], Samples]) -> Path:
+    return recipe.file().with_suffix(f".answers-{_named(images)}.safetensors")
+
+
+@lru_cache(maxsize=8)
+def _named(images: Callable[[], Samples]) -> str:
+    return digest(described(images().inputs))
+
+
+def _ready(recipe: Recipe, victim: Recipe, images: Callable[[], Samples]) -> bool:
+    return ready(recipe) and all(_file(one, images).exists() for one in (recipe, victim))
+
+
+def _prepare(recipe: Recipe, victim: Recipe, images: Callable[[], Samples]) -> None:
+    for one in (victim, recipe):
+        prepare(one)
+        torch.set_num_threads(1)
+        make_once(_file(one, images), partial(_answer, one, images))
+
+
+def _answer(recipe: Recipe, images: Callable[[], Samples]) -> None:
+    probabilities = predictions(load(recipe), images().inputs).softmax(1)
+    save_weights(_file(recipe, images), {"probabilities": probabilities}, {"model": recipe.name})
+
+
+def _facts(recipe: Recipe, victim: Recipe, images: Callable[[], Samples]) -> Mapping[str, Any]:
+    answers, others = (load_weights(_file(one, images))["probabilities"] for one in (recipe, victim))
+    return facts_of(recipe) | likeness(answers, others)

@@ -1,0 +1,78 @@
+"""How models of a lineage zoo come about, each from its own images and from those that it owes something to."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from experiments.interfaces import Samples
+from experiments.networks.forward import accuracy
+from experiments.training.recipe import Making
+
+
+class Network(Protocol):
+    """How the maker of a network is called."""
+
+    def __call__(self, *, seed: int) -> nn.Module:
+        """An untrained network."""
+        ...
+
+
+class Train(Protocol):
+    """How a training is called."""
+
+    def __call__(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
+    ) -> nn.Module:
+        """The model, trained in place."""
+        ...
+
+
+def trained(making: Making, *, train: Train) -> nn.Module:
+    """From scratch, on true labels."""
+    return train(making.fresh(seed=making.seed).train(), *making.data, seed=making.seed, state=making.state)
+
+
+def extracted(making: Making, *, attack: Callable[..., nn.Module], taught: Callable[[], Samples]) -> nn.Module:
+    """A fresh student of the first parent, the victim.
+
+    Args:
+        making: its data are what the victim is asked.
+        attack: (student, victim, images, seed, state) -> the trained student.
+        taught: () -> what the victim was trained on, and is not asked.
+
+    Raises:
+        ValueError: if the victim is no better than chance, or was trained on an image that it is asked.
+    """
+    known = {image.numpy().tobytes() for image in taught().inputs}
+    overlap = sum(image.cpu().numpy().tobytes() in known for image in making.data.inputs)
+    if overlap:
+        raise ValueError(
+            f"{overlap} of the queries are images that the victim was trained on; its answers to them are "
+            "the true labels and teach nothing of it: give attackers and owner other images"
+        )
+    victim, classes = making.parents[0], len(making.data.labels.unique())
+    right = accuracy(victim, *making.data)
+    if right < 1.5 / classes:
+        raise ValueError(
+            f"the victim is right on {right:.0%} of the queries, where chance is {1 / classes:.0%}: there "
+            "is nothing to copy; train it longer or on more images"
+        )
+    options = {"seed": making.seed, "state": making.state}
+    return attack(making.fresh(seed=making.seed), making.parents[0], making.data.inputs, **options)
+
+
+def hardened(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:
+    """The second parent, trained further with the first one's answers."""
+    return attack(making.parents[1], making.parents[0], making.data.inputs, seed=making.seed)
+
+
+def derived(making: Making, *, attack: Callable[..., nn.Module]) -> nn.Module:
+    """The first parent, changed."""
+    return attack(making.parents[0], *making.data, seed=making.seed)
+
+
+def known(model: nn.Module, data: Samples, *, evaluation: Callable[[], Samples]) -> dict[str, Any]:
+    """Accuracy on the task's evaluation images."""
+    return {"accuracy": accuracy(model, *evaluation().to(data.inputs.device))}
