@@ -3,7 +3,7 @@
 Fidelity is a fact of a model as its accuracy is, known before any method is scored.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -80,6 +80,7 @@ def _answer(recipe: Recipe, images: Callable[[], Samples]) -> None:
     save_weights(_file(recipe, images), {"probabilities": probabilities}, {"model": recipe.name})
 
 
-def _facts(recipe: Recipe, victim: Recipe, images: Callable[[], Samples]) -> Mapping[str, Any]:
+def _facts(recipe: Recipe, victim: Recipe, images: Callable[[], Samples]) -> dict[str, Any]:
+    facts = facts_of(recipe)
     answers, others = (load_weights(_file(one, images))["probabilities"] for one in (recipe, victim))
-    return facts_of(recipe) | likeness(answers, others)
+    return facts | likeness(answers, others)

@@ -110,13 +110,12 @@ class IPProtection:
             "auc_not_copied": (attacked[attacked["copy"] == 0], strangers),
         }
         for title, (near, far) in sides.items():
-            metrics[f"{title}_n/{name}"] = len(near)
             if len(near) and len(far):
                 metrics |= named(f"{title}/{name}", auc(near["distance"].to_numpy(), far["distance"].to_numpy()))
-        for fact in ("accuracy", "fidelity", "divergence"):
-            metrics[f"{fact}/{name}"] = attacked[fact].mean()
-        metrics[f"copied/{name}"] = attacked["copy"].mean()
+        known = attacked[["accuracy", "fidelity", "divergence", "copy"]].mean().dropna()
+        metrics |= {f"{fact}/{name}": float(value) for fact, value in known.items()}
         metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(copies(attacked)), len(strangers)
+        metrics[f"n_not_copied/{name}"] = len(attacked) - len(copies(attacked))
         near, far = copies(attacked)["distance"].to_numpy(), strangers["distance"].to_numpy()
         if len(near):
             metrics[f"margin/{name}"] = margin(near, far)

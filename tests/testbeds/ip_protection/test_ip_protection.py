@@ -1,6 +1,7 @@
 """IP protection on the toy zoo: oracle distances, shuffled ones, calibration."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from hydra.utils import instantiate
 from experiments.interfaces import ZooModel
 from experiments.statistics.intervals import auc
 from experiments.testbeds.ip_protection import toy
+from experiments.testbeds.ip_protection.copies import KINDS
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_what_the_pictures_need_is_in_the_matrices(testbed):
     assert suspects["distance"].to_dict() == pytest.approx(table.mean(axis=1).droplevel("source").to_dict())
     for attack, task in testbed.attacks.items():
         near = suspects[suspects["role"] == attack]
-        far = suspects[suspects["role"] == f"unrelated_{task}"]
+        far = suspects[suspects["role"].isin([f"{kind}_{task}" for kind in KINDS])]
         assert set(near["task"]) == set(far["task"]) == {task}
         estimate = auc(near["distance"].to_numpy(), far["distance"].to_numpy())
         assert report.metrics[f"auc/{attack}"] == estimate.value
@@ -89,7 +91,7 @@ def test_a_method_without_reference_points_has_no_curve(testbed):
 
 
 def test_roles_that_select_or_calibrate_are_never_scored(testbed):
-    scored = {role for role in testbed.tested_roles if role.startswith("unrelated")} | set(testbed.attacks)
+    scored = {role for role in testbed.tested_roles if role.startswith(KINDS)} | set(testbed.attacks)
     held_out = {model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "surrogate"))}
     assert held_out
     assert not scored & held_out
@@ -115,6 +117,82 @@ def test_calibration_removes_what_independent_models_of_an_architecture_share(te
     assert testbed.score(table).metrics["auc/mean"] < 1
     assert pool.score(table).metrics["auc/mean"] < 1
     assert replace(testbed, calibration="architecture").score(table).metrics["auc/mean"] == 1
+
+
+def known(testbed, facts):
+    """The testbed whose models say of themselves what `facts` says by name."""
+    zoo = {
+        name: replace(model, facts=partial(dict, model.facts(), **facts.get(name, {})))
+        for name, model in testbed.zoo.items()
+    }
+    return replace(testbed, zoo=zoo)
+
+
+def test_what_is_no_copy_is_scored_apart_and_moves_no_headline(testbed):
+    dead, unlike = "finetune_a-0", "extract_l-1"
+    testbed = known(testbed, {dead: {"accuracy": 0.05}, unlike: {"fidelity": 0.1}})
+    table = oracle(testbed)
+    for name in (dead, unlike):
+        table.loc[("victim", name)] = 2.0  # farther than any stranger
+    report = testbed.score(table)
+    suspects = report.matrices["suspects"]
+    assert list(suspects.index[suspects["copy"] == 0]) == [dead, unlike]
+    assert (suspects["copy"] == 1).sum() == 3 * len(testbed.attacks) - 2
+    for attack, name in (("finetune_a", dead), ("extract_l", unlike), ("pooled", None)):
+        assert report.metrics[f"auc/{attack}"] == 1, name
+        assert report.metrics[f"auc_not_copied/{attack}"] == 0
+    assert report.metrics["n_not_copied/pooled"] == 2
+    assert report.metrics["copy/finetune_a"] == pytest.approx(2 / 3)
+
+
+def test_an_attack_that_copied_nothing_has_no_headline(testbed):
+    testbed = known(testbed, {f"extract_p-{number}": {"fidelity": 0.05} for number in range(3)})
+    metrics = testbed.score(oracle(testbed)).metrics
+    assert "auc/extract_p" not in metrics
+    assert metrics["auc_not_copied/extract_p"] == 1
+    assert metrics["n_related/extract_p"] == 0
+
+
+def test_a_copy_is_faithful_only_beside_matched_strangers_of_its_own_architecture(testbed):
+    facts = {f"matched_digits-{number}": {"fidelity": 0.5 + number / 10} for number in range(3)}
+    judged = [
+        known(testbed, facts | {"extract_l-0": {"fidelity": fidelity}}).score(oracle(testbed)).matrices["suspects"]
+        for fidelity in (0.6, 0.61)  # the median, and above it
+    ]
+    assert [suspects.loc["extract_l-0", "copy"] for suspects in judged] == [0, 1]
+
+
+def test_each_kind_of_strangers_is_told_from_copies_by_itself(testbed):
+    table = oracle(testbed)
+    for number in range(3):
+        table.loc[("victim", f"matched_digits-{number}")] = 0.0  # nearer than every copy
+    metrics = testbed.score(table).metrics
+    assert metrics["auc_matched/extract_l"] == 0
+    assert metrics["auc_unrelated/extract_l"] == metrics["auc_same_images/extract_l"] == 1
+    assert metrics["auc/extract_l"] == pytest.approx(2 / 3)
+    assert "auc_matched/transfer_a" not in metrics
+
+
+def test_derived_attacks_are_told_from_strangers_of_the_victims_architecture_alone(testbed):
+    zoo = dict(testbed.zoo)
+    for number in (1, 2):
+        zoo[f"unrelated_digits-{number}"] = replace(zoo[f"unrelated_digits-{number}"], architecture="other")
+    testbed, table = replace(testbed, zoo=zoo), oracle(testbed)
+    table.loc[("victim", "unrelated_digits-0")] = 0.0
+    metrics = testbed.score(table).metrics
+    assert metrics["auc_architecture/finetune_a"] == pytest.approx(6 / 7)
+    assert metrics["auc/finetune_a"] == pytest.approx(8 / 9)
+    assert "auc_architecture/extract_l" not in metrics
+
+
+def test_a_pooled_calibration_changes_no_auc_within_a_task(testbed):
+    pool = replace(testbed, calibration="pool")
+    table = oracle(pool, near=0.4, far=0.6) + np.random.default_rng(3).normal(0, 0.3, (len(pool.pairs()), 1))
+    table.loc[[pair for pair in pool.pairs() if pair[1].startswith("held_out_turned")]] += 5
+    plain, calibrated = testbed.score(table.loc[testbed.pairs()]).metrics, pool.score(table).metrics
+    for attack in testbed.attacks:
+        assert plain[f"auc/{attack}"] == calibrated[f"auc/{attack}"]
+    assert plain["auc/pooled"] != calibrated["auc/pooled"]
 
 
 def test_calibration_without_a_held_out_peer_says_so(testbed):
