@@ -44,6 +44,38 @@ def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, labe
     return plain(figure)
 
 
+def strips(
+    groups: Mapping[str, pd.Series], *, apart: Iterable[str], label: str, line: tuple[float, str] | None = None
+) -> Figure:
+    """A strip of points for every group with its median; groups apart in another colour, and their range shaded.
+
+    Args:
+        groups: name -> values.
+        apart: which of them are the ones to be told from.
+        label: of the axis.
+        line: a value to mark, and what it is.
+    """
+    apart = set(apart)
+    figure = Figure(figsize=(8, 0.42 * len(groups) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    spread = np.random.default_rng(0)
+    for row, (name, values) in enumerate(groups.items()):
+        colour = UNRELATED if name in apart else RELATED
+        height = row + spread.uniform(-0.22, 0.22, len(values))
+        axes.scatter(values, height, s=22, color=colour, alpha=0.65, linewidths=0)
+        axes.plot([values.median()] * 2, [row - 0.35, row + 0.35], color=colour)
+    if apart & set(groups):
+        reach = pd.concat([groups[name] for name in groups if name in apart])
+        axes.axvspan(reach.min(), reach.max(), color=UNRELATED, alpha=0.08, linewidth=0)
+    if line:
+        axes.axvline(line[0], color="grey", linestyle="--", linewidth=1, label=line[1])
+        axes.legend(loc="lower left", fontsize="small")
+    axes.set_yticks(range(len(groups)), labels=words(groups))
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    return plain(figure)
+
+
 def words(names: Iterable[str]) -> list[str]:
     """Names with blanks for underscores."""
     return [str(name).replace("_", " ") for name in names]

@@ -54,6 +54,37 @@ def auc(related: Distances, unrelated: Distances) -> Estimate:
     return Estimate(value, low, high)
 
 
+def clustered_auc(zoos: Sequence[tuple[Distances, Distances]], *, draws: int = 2000, seed: int = 0) -> Estimate:
+    """The mean over zoos of their AUC, with the interval of a bootstrap that draws zoos, and then models within them.
+
+    Percentiles of `draws` (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8). With five zoos it is rough, and
+    it collapses where every zoo says 0 or 1; `auc` says what the models of one zoo leave open.
+
+    Args:
+        zoos: of each the distances of related and of unrelated models.
+        draws: of the bootstrap.
+        seed: of the draws.
+
+    >>> clustered_auc([([0.1, 0.2], [0.7, 0.8]), ([0.1, 0.9], [0.5, 0.6])]).value
+    0.75
+    """
+    _need(zoos, zoos)
+    nearer = []
+    for related, unrelated in zoos:
+        _need(related, unrelated)
+        difference = np.subtract.outer(np.asarray(unrelated, float), np.asarray(related, float))
+        nearer.append((np.sign(difference) + 1) / 2)
+    random, drawn = np.random.default_rng(seed), []
+    for _ in range(draws):
+        aucs = []
+        for zoo in random.integers(len(nearer), size=len(nearer)):
+            rows, columns = (random.integers(size, size=size) for size in nearer[zoo].shape)
+            aucs.append(nearer[zoo][np.ix_(rows, columns)].mean())
+        drawn.append(np.mean(aucs))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(float(np.mean([zoo.mean() for zoo in nearer])), float(low), float(high))
+
+
 def proportion(successes: int, trials: int) -> Estimate:
     """A share with its exact (Clopper-Pearson) interval.
 

@@ -4,7 +4,7 @@ What is not a copy cannot be told from a stranger, and a method that finds nothi
 answers, which favours methods that do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -63,3 +63,26 @@ def _rule(zoo: Zoo, table: pd.DataFrame, row: pd.Series, *, derived: bool) -> tu
     own = victim.facts().get("accuracy", np.nan) if has_matched else np.nan
     clean = own if has_matched else peers[peers["role"] == f"unrelated_{row['task']}"]["accuracy"].mean()
     return row["accuracy"], KEPT * clean
+
+
+def told_apart(
+    suspects: pd.DataFrame, kind: str | None, *, which: str, extractions: Collection[str], alike: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of copies and of strangers of the task that has all kinds of them, which is the victim's.
+
+    Args:
+        suspects: as `described`, with their distances.
+        kind: of strangers, None for all.
+        which: of the copies: `all`, `extracted` or `derived`.
+        extractions: the attacks that extract.
+        alike: only strangers of an architecture that the copies have.
+    """
+    own = suspects.loc[suspects["role"].str.startswith("matched_"), "task"].unique()
+    mine = suspects[suspects["task"].isin(own)]
+    stranger, extracted = mine["role"].str.startswith(KINDS), mine["role"].isin(extractions)
+    wanted = {"all": ~stranger, "extracted": extracted, "derived": ~stranger & ~extracted}[which]
+    near = mine[wanted & (mine["copy"] != 0)]
+    far = mine[stranger & (mine["role"].str.startswith(f"{kind}_") if kind else True)]
+    if alike:
+        far = far[far["architecture"].isin(near["architecture"].unique())]
+    return near["distance"].to_numpy(), far["distance"].to_numpy()

@@ -11,58 +11,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from torch import nn
 
 from experiments.interfaces import Samples, Zoo, ZooModel
 from experiments.samples.moved import Move, with_moved
 from experiments.testbeds.ip_protection.answers import with_fidelity
-from experiments.testbeds.ip_protection.makers import Network, Train, derived, extracted, hardened, known, trained
+from experiments.testbeds.ip_protection.makers import (
+    Network,
+    Study,
+    Train,
+    derived,
+    extracted,
+    hardened,
+    known,
+    trained,
+)
 from experiments.training.recipe import Make, Recipe, zoo_models
-
-Task = Callable[[str, int | None], Samples]
-"""Part (victim, attacker, owner, stranger, evaluation) and number of images, None for all -> images and labels."""
-
-
-class Learner(TypedDict):
-    """Networks of one kind, and how they learn."""
-
-    network: Network
-    train: Train
-    """From few images with true labels."""
-    study: Train
-    """From many: students from the victim's answers, matched strangers from true labels."""
-
-
-class Attacks(TypedDict):
-    """The eight attacks with settings of their own; transfer_10c takes the two transfers in turn."""
-
-    finetune_a: Callable[..., nn.Module]
-    finetune_l: Callable[..., nn.Module]
-    pruning: Callable[..., nn.Module]
-    extract_l: Callable[..., nn.Module]
-    extract_p: Callable[..., nn.Module]
-    extract_adv: Callable[..., nn.Module]
-    transfer_a: Callable[..., nn.Module]
-    transfer_l: Callable[..., nn.Module]
-
-
-class Numbers(TypedDict):
-    """How many models of each sort: those of the victim's family alone, and of every family."""
-
-    derived: int
-    """Of each attack that continues from the victim's weights."""
-    pruned: int
-    """In equal steps to the highest ratio that works."""
-    extracted: int
-    """Of each extraction, in every family."""
-    strangers: int
-    """Of each kind, and of each task, in every family."""
-    held_out: int
-    """Of the victim's task, in every family."""
-    surrogates: int
-    """In every family, in turn by probabilities and by labels."""
 
 
 def lineage(
@@ -75,6 +41,7 @@ def lineage(
     numbers: Numbers,
     images: Mapping[str, int | None],
     queries: int,
+    presentations: int,
     move: Move,
     seed: int = 0,
     device: str = "cpu",
@@ -91,6 +58,7 @@ def lineage(
         numbers: how many models of each sort.
         images: task -> how many labelled images of it everybody has who does not ask the victim; None for all.
         queries: how many images attackers and the owner ask the victim: a part's own, then moved copies of them.
+        presentations: how many images a student is shown in all, in as many epochs as that takes.
         move: moves an image that is asked again.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
@@ -105,13 +73,13 @@ def lineage(
             raise ValueError(f"victims must be some of {', '.join(networks)}, not {family or 'none'!r}")
     if len(tasks) != 3:
         raise ValueError(f"tasks must be the victim's, a corrupted and another one, not {', '.join(tasks) or 'none'}")
-    for name, number in {**numbers, "queries": queries}.items():
+    for name, number in {**numbers, "queries": queries, "presentations": presentations}.items():
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}: without one there is nothing to compare")
     if set(images) != set(tasks):
         raise ValueError(f"images must say how many of {', '.join(tasks)}, not of {', '.join(images) or 'none'}")
     folder = Path(cache) / "lineage"
-    plan = Plan(folder, tasks, networks, attacks, numbers, images, queries, move, seed, version, device)
+    plan = Plan(folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device)
     family = victims[seed % len(victims)]
     target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
     recipes = [target, *strangers(plan), *owners(plan, target), *extractions(plan, target), *derivations(plan, target)]
@@ -129,6 +97,7 @@ class Plan:
     numbers: Numbers
     images: Mapping[str, int | None]
     queries: int
+    presentations: int
     move: Move
     seed: int
     version: int
@@ -164,14 +133,22 @@ class Plan:
             device=self.device,
         )
 
-    def alone(self, family: str, learn: str = "train") -> Make:
-        """Trained from scratch, on true labels, as this family is."""
-        return partial(trained, train=self.networks[family][learn])
+    def alone(self, family: str) -> Make:
+        """Trained from scratch, on true labels, as this family learns from few images."""
+        return partial(trained, train=self.networks[family]["train"])
+
+    def studious(self, family: str) -> Make:
+        """The same as this family learns from many."""
+        return partial(trained, train=self._study(family))
 
     def student(self, family: str, attack: Callable[..., nn.Module]) -> Make:
         """A fresh network of this family that learns from the victim."""
         taught = _images(self.tasks[self.own], "victim", self.images[self.own])
-        return partial(extracted, attack=partial(attack, train=self.networks[family]["study"]), taught=taught)
+        return partial(extracted, attack=partial(attack, train=self._study(family)), taught=taught)
+
+    def _study(self, family: str) -> Train:
+        epochs = max(1, round(self.presentations / self.queries))
+        return partial(self.networks[family]["study"], epochs=epochs)
 
     def model(self, recipe: Recipe, target: Recipe) -> ZooModel:
         """For the zoo; those with the victim's labels also know how like the victim they answer."""
@@ -189,7 +166,7 @@ def strangers(plan: Plan) -> Iterator[Recipe]:
             alone = plan.alone(family)
             for task in plan.tasks:
                 yield plan.recipe(f"unrelated_{task}", family, number, alone, task=task, part="stranger")
-            yield plan.recipe(f"matched_{plan.own}", family, number, plan.alone(family, "study"), which="asked")
+            yield plan.recipe(f"matched_{plan.own}", family, number, plan.studious(family), which="asked")
             yield plan.recipe(f"same_images_{plan.own}", family, number, alone, part="victim")
 
 

@@ -1,32 +1,14 @@
 """How models of a lineage zoo come about, each from its own images and from those that it owes something to."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from experiments.interfaces import Samples
 from experiments.networks.forward import accuracy
+from experiments.testbeds.ip_protection.given import Train
 from experiments.training.recipe import Making
-
-
-class Network(Protocol):
-    """How the maker of a network is called."""
-
-    def __call__(self, *, seed: int) -> nn.Module:
-        """An untrained network."""
-        ...
-
-
-class Train(Protocol):
-    """How a training is called."""
-
-    def __call__(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
-    ) -> nn.Module:
-        """The model, trained in place."""
-        ...
 
 
 def trained(making: Making, *, train: Train) -> nn.Module:

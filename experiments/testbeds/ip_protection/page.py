@@ -1,11 +1,19 @@
-"""Pictures of experiments on IP protection, from their runs."""
+"""Sections and pictures of experiments on IP protection, from their runs. A seed is a zoo with another victim."""
+
+from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.pages import plots
-from experiments.pages.section import mean
-from experiments.pages.sweep import Experiment
+from experiments.pages.section import NOTHING, decimal, mean, section
+from experiments.pages.sweep import Experiment, Run
+from experiments.statistics.intervals import clustered_auc
+from experiments.storage import record
+from experiments.testbeds.ip_protection.copies import KINDS, told_apart
+
+NAMES = {"unrelated": "own images", "matched": "queries, true labels", "same_images": "victim's images"}
+"""What strangers of each kind learn from."""
 
 
 def auc_heat_map(found: Experiment) -> Figure:
@@ -16,3 +24,100 @@ def auc_heat_map(found: Experiment) -> Figure:
         for label, runs in found.rows().items()
     }
     return plots.heat_map(pd.DataFrame.from_dict(rows, orient="index"), title=found.page["title"])
+
+
+def fidelity(found: Experiment) -> str:
+    """What was copied: accuracy, fidelity and number of copies of each group, over all zoos."""
+    zoos = [suspects(run) for run in one_a_zoo(found)]
+    table, rows = pd.concat(zoos), {}
+    for role, models in table.groupby("role", sort=False):
+        judged = models["copy"].dropna()
+        rows[plots.words([str(role)])[0]] = {
+            "Accuracy": decimal(models["accuracy"].mean()),
+            "Fidelity": decimal(models["fidelity"].mean()),
+            "from": decimal(models["fidelity"].min()),
+            "to": decimal(models["fidelity"].max()),
+            "Divergence": f"{value:.3f}" if (value := models["divergence"].mean()) == value else NOTHING,
+            "Copies": f"{int(judged.sum())} of {len(judged)}" if len(judged) else NOTHING,
+        }
+    return section(
+        f"**Was anything copied?** On images that nobody trained on, over {len(zoos)} zoos: accuracy on the model's "
+        "own task; fidelity, the share of images with the victim's label; mean Jensen-Shannon divergence from the "
+        "victim's probabilities, in bits. An extracted model is a copy if its fidelity exceeds the median of the "
+        "strangers of its architecture that learnt from the attackers' queries with true labels; any other if it keeps "
+        "90 % of the accuracy that a clean run reaches on its task. Both rules look at answers, which favours methods "
+        "that do. AUCs are those of copies; models that are none have a table of their own, if there are any.",
+        pd.DataFrame.from_dict(rows, orient="index"),
+    )
+
+
+def kinds(found: Experiment) -> str:
+    """Pooled AUC of each method against each kind of strangers, zoos being clusters."""
+    titles = {"All strangers": None} | {f"Strangers: {NAMES[kind]}": kind for kind in KINDS}
+    rows = {}
+    for label, runs in found.rows().items():
+        tables = [suspects(run) for run in runs if run.record]
+        if tables:
+            rows[label] = {title: _over_zoos(tables, kind=kind) for title, kind in titles.items()}
+            rows[label]["Extracted: all strangers"] = _over_zoos(tables, found, which="extracted")
+            rows[label]["Extracted: queries, true labels"] = _over_zoos(tables, found, "matched", which="extracted")
+            rows[label]["Derived: victim's architecture"] = _over_zoos(tables, found, which="derived", alike=True)
+    return section(
+        "**Which strangers are hard?** AUC of copies of the victim's task under one threshold, against strangers by "
+        "what they learnt from; mean over zoos with the 95 % interval of a bootstrap that draws zoos, then models. "
+        "Derived models, which share the victim's architecture, against strangers of that architecture alone: there "
+        "the null, whose networks are untrained, has nothing to go by.",
+        pd.DataFrame.from_dict(rows, orient="index"),
+    )
+
+
+def not_copied(found: Experiment) -> str:
+    """AUC of models that copied nothing, where chance is right; nothing if all are copies."""
+    columns = {key: title for key, title in found.page["columns"].items() if key.startswith("auc/")}
+    rows = {}
+    for label, runs in found.rows().items():
+        metrics = found.metrics(runs)
+        rows[label] = {title: mean(metrics, key.replace("auc/", "auc_not_copied/")) for key, title in columns.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index").dropna(axis=1, how="all")
+    if table.empty:
+        return ""
+    return section(
+        "**Nothing was copied**: AUC of attacked models that are no copies. There is nothing to find in them, so that "
+        "chance, 0.5, is the right answer.",
+        table.map(decimal),
+    )
+
+
+def fidelity_map(found: Experiment) -> Figure:
+    """Fidelity of every model by group; what strangers reach is shaded."""
+    table = pd.concat([suspects(run) for run in one_a_zoo(found)]).dropna(subset="fidelity")
+    known = {str(role): models["fidelity"] for role, models in table.groupby("role", sort=False)}
+    unrelated = [role for role in known if role.startswith(KINDS)]
+    return plots.strips(known, apart=unrelated, label="fidelity: share of unseen images with the victim's label")
+
+
+def suspects(run: Run) -> pd.DataFrame:
+    """The suspects of a finished run, with what is known of each."""
+    return record.matrix(run.folder, "suspects")
+
+
+def one_a_zoo(found: Experiment) -> list[Run]:
+    """A finished run of every zoo: what is known of its models is the same in all."""
+    return list({run.seed: run for run in reversed(found.done)}.values())[::-1]
+
+
+def _over_zoos(
+    tables: Iterable[pd.DataFrame],
+    found: Experiment | None = None,
+    kind: str | None = None,
+    *,
+    which: str = "all",
+    alike: bool = False,
+) -> str:
+    extractions = found.runs[0].config["testbed"]["extractions"] if found else []
+    zoos = [told_apart(table, kind, which=which, extractions=extractions, alike=alike) for table in tables]
+    zoos = [(near, far) for near, far in zoos if len(near) and len(far)]
+    if not zoos:
+        return NOTHING
+    estimate = clustered_auc(zoos)
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

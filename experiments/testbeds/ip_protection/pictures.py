@@ -2,44 +2,34 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.pages.plots import RELATED, UNRELATED, plain, words
+from experiments.pages import plots
+from experiments.pages.plots import RELATED, plain
 from experiments.statistics.intervals import threshold
 from experiments.storage import record
+from experiments.testbeds.ip_protection.copies import KINDS
 
 
 def groups(folder: Path) -> Figure:
-    """A strip of points for every group of models, and the distance that 5 % of all unrelated models stay below."""
+    """A strip of points for every group of models, and the distance that 5 % of all strangers stay below."""
     suspects = record.matrix(folder, "suspects")
     strips = {str(role): models["distance"] for role, models in suspects.groupby("role", sort=False)}
-    figure = Figure(figsize=(8, 0.42 * len(strips) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    spread = np.random.default_rng(0)
-    for row, (role, values) in enumerate(strips.items()):
-        colour = UNRELATED if role.startswith("unrelated") else RELATED
-        axes.scatter(
-            values, row + spread.uniform(-0.22, 0.22, len(values)), s=22, color=colour, alpha=0.65, linewidths=0
-        )
-        axes.plot([values.median()] * 2, [row - 0.35, row + 0.35], color=colour)
-    limit = threshold(suspects.loc[_unrelated(suspects), "distance"].to_numpy(), 0.05)
-    axes.axvline(limit, color="grey", linestyle="--", linewidth=1, label="5 % of the unrelated models lie left of it")
-    axes.set_yticks(range(len(strips)), labels=words(strips))
-    axes.invert_yaxis()
-    axes.set_xlabel("distance to the victim")
-    axes.legend(loc="lower left", fontsize="small")
-    return plain(figure)
+    limit = threshold(suspects.loc[_strangers(suspects), "distance"].to_numpy(), 0.05)
+    apart = [role for role in strips if role.startswith(KINDS)]
+    line = (limit, "5 % of the strangers lie left of it")
+    return plots.strips(strips, apart=apart, label="distance to the victim", line=line)
 
 
 def roc(folder: Path) -> Figure:
-    """One curve for every attack, against the unrelated models of its task."""
+    """One curve for the copies of every attack, against the strangers of its task."""
     from sklearn.metrics import RocCurveDisplay  # only here: it takes seconds, and tables draw no such curve
 
     suspects = record.matrix(folder, "suspects")
-    unrelated = suspects[_unrelated(suspects)]
-    attacks = suspects[~_unrelated(suspects)].groupby("role", sort=False)
+    unrelated = suspects[_strangers(suspects)]
+    copies = suspects[~_strangers(suspects) & (suspects["copy"] != 0)]
+    attacks = copies.groupby("role", sort=False)
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     for turn, (attack, related) in enumerate(attacks, start=1):
@@ -83,5 +73,5 @@ def budget(folder: Path) -> Figure | None:
     return plain(figure)
 
 
-def _unrelated(suspects: pd.DataFrame) -> pd.Series:
-    return suspects["role"].str.startswith("unrelated")
+def _strangers(suspects: pd.DataFrame) -> pd.Series:
+    return suspects["role"].str.startswith(KINDS)

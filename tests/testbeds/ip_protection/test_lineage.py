@@ -35,12 +35,13 @@ BLOCKS = [
     ByoBlockCfg(type="basic", d=1, c=16, s=2, gs=0, br=1.0),
 ]
 SMALL = partial(build, "repvgg_a0", classes=10, stem_chs=8, blocks=BLOCKS)
-RESNET = {"network": SMALL, "train": LEARN, "study": LEARN}
+RESNET = {"network": SMALL, "train": LEARN, "study": partial(fit, rate=1e-2, batch_size=16)}
 TINY = {
     "victims": ["resnet"],
     "tasks": {"digits": digits.digits, "corrupted": digits.corrupted, "turned": digits.turned},
     "images": {"digits": 192, "corrupted": 64, "turned": 64},
     "queries": 96,
+    "presentations": 192,
     "move": shift,
     "numbers": {"derived": 2, "pruned": 3, "extracted": 1, "strangers": 1, "held_out": 1, "surrogates": 2},
     "networks": {"resnet": RESNET},

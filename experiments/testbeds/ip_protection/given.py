@@ -1,0 +1,89 @@
+"""What a lineage zoo is given: tasks, networks that learn, attacks, and how many models of each sort."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+from torch import Tensor, nn
+
+from experiments.interfaces import Samples
+
+Task = Callable[[str, int | None], Samples]
+"""Part (victim, attacker, owner, stranger, evaluation) and number of images, None for all -> images and labels."""
+
+
+class Network(Protocol):
+    """How the maker of a network is called."""
+
+    def __call__(self, *, seed: int) -> nn.Module:
+        """An untrained network."""
+        ...
+
+
+class Train(Protocol):
+    """How a training is called."""
+
+    def __call__(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
+    ) -> nn.Module:
+        """The model, trained in place."""
+        ...
+
+
+class Study(Protocol):
+    """How a training of so many epochs is called."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        targets: Tensor,
+        /,
+        *,
+        epochs: int,
+        seed: int,
+        state: Path | None,
+        loss: Any = ...,
+    ) -> nn.Module:
+        """The model, trained in place."""
+        ...
+
+
+class Learner(TypedDict):
+    """Networks of one kind, and how they learn."""
+
+    network: Network
+    train: Train
+    """From few images with true labels."""
+    study: Study
+    """From many: students from the victim's answers, matched strangers from true labels."""
+
+
+class Attacks(TypedDict):
+    """The eight attacks with settings of their own; transfer_10c takes the two transfers in turn."""
+
+    finetune_a: Callable[..., nn.Module]
+    finetune_l: Callable[..., nn.Module]
+    pruning: Callable[..., nn.Module]
+    extract_l: Callable[..., nn.Module]
+    extract_p: Callable[..., nn.Module]
+    extract_adv: Callable[..., nn.Module]
+    transfer_a: Callable[..., nn.Module]
+    transfer_l: Callable[..., nn.Module]
+
+
+class Numbers(TypedDict):
+    """How many models of each sort: those of the victim's family alone, and of every family."""
+
+    derived: int
+    """Of each attack that continues from the victim's weights."""
+    pruned: int
+    """In equal steps to the highest ratio that works."""
+    extracted: int
+    """Of each extraction, in every family."""
+    strangers: int
+    """Of each kind, and of each task, in every family."""
+    held_out: int
+    """Of the victim's task, in every family."""
+    surrogates: int
+    """In every family, in turn by probabilities and by labels."""
