@@ -18,16 +18,8 @@ from torch import nn
 from experiments.interfaces import Samples, Zoo, ZooModel
 from experiments.samples.moved import Move, with_moved
 from experiments.testbeds.ip_protection.answers import with_fidelity
-from experiments.testbeds.ip_protection.makers import (
-    Network,
-    Study,
-    Train,
-    derived,
-    extracted,
-    hardened,
-    known,
-    trained,
-)
+from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Task, Train
+from experiments.testbeds.ip_protection.makers import derived, extracted, hardened, known, trained
 from experiments.training.recipe import Make, Recipe, zoo_models
 
 
