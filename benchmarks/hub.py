@@ -65,7 +65,8 @@ def recorded() -> Recorded:
         report = record.finished(folder)
         if report and report["config"]["name"] == "ip_protection" and report["config"]["method"]["label"] == "ModelGiF":
             table = pd.read_csv(folder / "distances.csv")
-            found.append(table.assign(same=table["architecture"] == report["config"]["testbed"]["zoo"]["victim"]))
+            victims = table.loc[table["target_role"] == "finetune_a", "architecture"]
+            found.append(table.assign(same=table["architecture"].isin(victims)))
     if not found:
         raise FileNotFoundError(f"{RECORDED} has no record of ModelGiF in experiment=ip_protection")
     table = pd.concat(found)

@@ -15,7 +15,13 @@ from experiments.testbeds.unlearning.zoo import unlearning
 
 TRAINING = ["training/fit", "training/recipe", "networks/timm", "networks/heads"]
 WINGS = {
-    "ip_protection": [*TRAINING, "testbeds/ip_protection/attacks", "testbeds/ip_protection/lineage"],
+    "ip_protection": [
+        *TRAINING,
+        "training/descent",
+        "networks/forward",
+        *(f"samples/{name}" for name in ("digits", "moved")),
+        *(f"testbeds/ip_protection/{name}" for name in ("attacks", "lineage", "makers")),
+    ],
     "task_relatedness": [
         *TRAINING[:2],
         "testbeds/task_relatedness/encoders",
@@ -34,7 +40,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (2, "5155c1785983"),
+    "ip_protection": (3, "20c3f18975d3"),
     "task_relatedness": (2, "ff961f2c1a39"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "655cd601fa20"),

@@ -48,7 +48,7 @@ def test_a_page_is_made_whatever_has_run(name, keep, some, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "zoos"),
-    [("ip_protection", False), ("task_relatedness", True), ("unlearning_curves", True), ("task_budget", None)],
+    [("ip_protection", True), ("task_relatedness", True), ("unlearning_curves", True), ("task_budget", None)],
 )
 def test_a_page_says_whether_its_seeds_are_zoos(name, zoos, tmp_path):
     text = page.markdown(sweep.experiment(name, tmp_path), tmp_path)
