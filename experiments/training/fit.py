@@ -12,6 +12,8 @@ from experiments.training.state import keep, resume
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Model, a batch of inputs and its targets -> the loss."""
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""A batch of inputs and what to draw from (on the CPU) -> the batch to train on."""
 AfterEpoch = Callable[[int, nn.Module], None]
 """Is shown the model, in eval mode, after each epoch, counted from 1."""
 
@@ -36,6 +38,7 @@ def fit(
     loss: Loss = label_loss,
     trainable: Iterable[nn.Parameter] | None = None,
     batch_size: int = 32,
+    augment: Augment | None = None,
     state: Path | None = None,
     after_epoch: AfterEpoch = forget_epoch,
 ) -> nn.Module:
@@ -51,6 +54,7 @@ def fit(
         loss: what to minimise.
         trainable: parameters to update, all by default; the others are frozen.
         batch_size: samples per step; the last incomplete batch of an epoch is left out.
+        augment: changes each batch of images, if given.
         state: file to keep the state after each epoch in; one that is there is resumed, and the last epoch removes it.
         after_epoch: is shown the model along the way.
 
@@ -73,7 +77,8 @@ def fit(
     for epoch in range(done, epochs):
         order = torch.randperm(len(inputs), generator=generator)[: batches * batch_size]
         for index in order.split(batch_size):
-            value = loss(model, _batch(inputs, index), targets[index])
+            batch = _batch(inputs, index)
+            value = loss(model, augment(batch, generator) if augment else batch, targets[index])
             if not torch.isfinite(value):
                 raise ValueError(f"training diverged (loss {value.item()}); lower the learning rate {rate}")
             optimiser.zero_grad()

@@ -10,13 +10,11 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
 from experiments.storage.identity import digest
-from experiments.training.fit import AfterEpoch, forget_epoch, show
+from experiments.training.fit import AfterEpoch, Augment, forget_epoch, show
 from experiments.training.state import keep, resume
 
 Decay = Callable[[float], float]
 """Progress of the training, in [0, 1) -> factor of its rate."""
-Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""A batch of inputs and what to draw from (on the CPU) -> the batch to train on."""
 START = 0.01
 """Share of the peak rate that a one-cycle schedule begins with."""
 

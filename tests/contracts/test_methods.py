@@ -155,7 +155,7 @@ def relatives(source, target, toy):
 
 def unrelated(source, target, toy):
     if toy == "ip_protection":
-        return target.startswith("unrelated_digits")
+        return target.startswith("unrelated_original")
     if toy == "unlearning":
         return source.startswith("retrain_calibrate") and target.startswith("unrelated-")
     return source[:-1] != target[:-1] and "twin" not in (source, target)

@@ -32,8 +32,8 @@ REFUSED = {
         "ModelGiF, separating: no model of the zoo has the role 'nosuch' (near); the roles are",
     ),
     "scored role that selects": (
-        ["method=modelgif/separating", "method.roles.far=[unrelated_digits]"],
-        "roles ['unrelated_digits'] (far) are scored by this testbed",
+        ["method=modelgif/separating", "method.roles.far=[unrelated_original]"],
+        "roles ['unrelated_original'] (far) are scored by this testbed",
     ),
     "images of another size": (["testbed/samples=digits"], "samples (1, 20, 20) do not fit the model victim"),
     "non-finite images": (["testbed.samples._target_=test_run.broken_images"], "not finite"),

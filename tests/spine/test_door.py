@@ -77,7 +77,10 @@ REFUSED = {
         "method.represent.steps=abc",
     ): "method.represent.steps must be a valid integer, not 'abc'",
     ("method=modelgif/sketch", "+method.represent.setps=4"): "embed has no setting 'setps'; did you mean steps? It has",
-    ("method=modelgif/separating", "method.roles.far=[held_out_digit]"): "did you mean held_out_digits? The roles are",
+    (
+        "method=modelgif/separating",
+        "method.roles.far=[held_out_orignal]",
+    ): "did you mean held_out_original? The roles are",
     (
         "testbed/zoo=mini",
         "testbed.zoo.networks.levit.train.rate=fast",

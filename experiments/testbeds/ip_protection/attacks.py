@@ -78,7 +78,8 @@ def fine_prune(
     layers = [layer for layer in layers if layer is not head(model)]
     if not layers:
         raise ValueError("fine-pruning removes channels of all layers but the first and the last: take a deeper victim")
-    judging = torch.arange(len(images)) % 4 == 0
+    # Drawn, not counted off: images may come one of each class in turn.
+    judging = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).to(labels.device) % 4 == 0
     repairing = images[~judging], labels[~judging]
     floor = keep * accuracy(victim, images[judging], labels[judging])
     working: list[dict[str, Tensor]] = []

@@ -154,7 +154,7 @@ def test_an_attack_that_copied_nothing_has_no_headline(testbed):
 
 
 def test_a_copy_is_faithful_only_beside_matched_strangers_of_its_own_architecture(testbed):
-    facts = {f"matched_digits-{number}": {"fidelity": 0.5 + number / 10} for number in range(3)}
+    facts = {f"matched_original-{number}": {"fidelity": 0.5 + number / 10} for number in range(3)}
     judged = [
         known(testbed, facts | {"extract_l-0": {"fidelity": fidelity}}).score(oracle(testbed)).matrices["suspects"]
         for fidelity in (0.6, 0.61)  # the median, and above it
@@ -165,7 +165,7 @@ def test_a_copy_is_faithful_only_beside_matched_strangers_of_its_own_architectur
 def test_each_kind_of_strangers_is_told_from_copies_by_itself(testbed):
     table = oracle(testbed)
     for number in range(3):
-        table.loc[("victim", f"matched_digits-{number}")] = 0.0  # nearer than every copy
+        table.loc[("victim", f"matched_original-{number}")] = 0.0  # nearer than every copy
     metrics = testbed.score(table).metrics
     assert metrics["auc_matched/extract_l"] == 0
     assert metrics["auc_unrelated/extract_l"] == metrics["auc_same_images/extract_l"] == 1
@@ -176,9 +176,9 @@ def test_each_kind_of_strangers_is_told_from_copies_by_itself(testbed):
 def test_derived_attacks_are_told_from_strangers_of_the_victims_architecture_alone(testbed):
     zoo = dict(testbed.zoo)
     for number in (1, 2):
-        zoo[f"unrelated_digits-{number}"] = replace(zoo[f"unrelated_digits-{number}"], architecture="other")
+        zoo[f"unrelated_original-{number}"] = replace(zoo[f"unrelated_original-{number}"], architecture="other")
     testbed, table = replace(testbed, zoo=zoo), oracle(testbed)
-    table.loc[("victim", "unrelated_digits-0")] = 0.0
+    table.loc[("victim", "unrelated_original-0")] = 0.0
     metrics = testbed.score(table).metrics
     assert metrics["auc_architecture/finetune_a"] == pytest.approx(6 / 7)
     assert metrics["auc/finetune_a"] == pytest.approx(8 / 9)
@@ -198,7 +198,7 @@ def test_a_pooled_calibration_changes_no_auc_within_a_task(testbed):
 def test_calibration_without_a_held_out_peer_says_so(testbed):
     lonely = {**testbed.zoo, "odd": ZooModel("odd", "extract_l", "unheard-of", lambda: toy.network(0))}
     odd = replace(testbed, zoo=lonely, calibration="architecture")
-    with pytest.raises(ValueError, match="no held-out model of digits is like odd"):
+    with pytest.raises(ValueError, match="no held-out model of original is like odd"):
         odd.score(oracle(odd))
 
 

@@ -38,8 +38,8 @@ SMALL = partial(build, "repvgg_a0", classes=10, stem_chs=8, blocks=BLOCKS)
 RESNET = {"network": SMALL, "train": LEARN, "study": partial(fit, rate=1e-2, batch_size=16)}
 TINY = {
     "victims": ["resnet"],
-    "tasks": {"digits": digits.digits, "corrupted": digits.corrupted, "turned": digits.turned},
-    "images": {"digits": 192, "corrupted": 64, "turned": 64},
+    "tasks": {"original": digits.digits, "corrupted": digits.corrupted, "turned": digits.turned},
+    "images": {"original": 192, "corrupted": 64, "turned": 64},
     "queries": 96,
     "presentations": 192,
     "move": shift,
@@ -77,13 +77,13 @@ def test_the_default_zoo_has_nine_attacks_four_families_and_six_strangers_of_eac
     assert len(testbed.attacks) == 9
     families = {model.architecture for model in testbed.zoo.values()}
     assert len(families) == 4
-    everywhere = ["extract_l", "extract_p", "extract_adv", "held_out_digits", "surrogate"]
+    everywhere = ["extract_l", "extract_p", "extract_adv", "held_out_original", "surrogate"]
     kinds = [role for role in roles if role.startswith(("unrelated", "matched", "same_images"))]
     assert len(kinds) == 5
     for role in [*everywhere, *kinds]:
         assert {model.architecture for model in testbed.zoo.values() if model.role == role} == families
     assert min(roles[role] for role in kinds) >= 6
-    assert min(roles[role] for role in ("held_out_digits", "surrogate")) >= 3 * len(families)
+    assert min(roles[role] for role in ("held_out_original", "surrogate")) >= 3 * len(families)
 
 
 def test_zoo_seeds_take_the_families_in_turn_as_the_victims(config):
@@ -109,8 +109,8 @@ def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(config):
     pool = {image.numpy().tobytes() for image in testbed.samples.inputs}
     judged = {image.numpy().tobytes() for image in digits.digits("evaluation").inputs}
     attackers = {"finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv"}
-    allowed = {frozenset(pair) for pair in itertools.combinations([*attackers, "matched_digits"], 2)}
-    allowed |= {frozenset(pair) for pair in (("victim", "same_images_digits"), ("surrogate", "held_out_digits"))}
+    allowed = {frozenset(pair) for pair in itertools.combinations([*attackers, "matched_original"], 2)}
+    allowed |= {frozenset(pair) for pair in (("victim", "same_images_original"), ("surrogate", "held_out_original"))}
     allowed |= {frozenset(("transfer_a", "transfer_l"))}
     owners |= {"the pool": pool, "the judges": judged}
     for one, other in itertools.combinations(owners, 2):
@@ -149,7 +149,7 @@ def test_an_attack_does_what_its_name_says(cache):
     assert changed("finetune_l-resnet-0") == head
     assert changed("transfer_l-resnet-0") == head
     assert changed("finetune_a-resnet-0") == set(victim)
-    assert changed("unrelated_digits-resnet-0") >= {key for key in victim if "weight" in key and "bn" not in key}
+    assert changed("unrelated_original-resnet-0") >= {key for key in victim if "weight" in key and "bn" not in key}
     for number in (1, 3):  # with steps of a quarter
         kernels = [
             weight.flatten(1).abs().sum(1)
@@ -164,8 +164,8 @@ def test_a_model_with_the_victims_classes_knows_how_like_the_victim_it_answers(c
     assert zoo["victim-resnet-0"].facts()["fidelity"] == 1
     assert zoo["victim-resnet-0"].facts()["divergence"] == 0
     images = digits.digits("evaluation").inputs
-    answers = [predictions(zoo[name].load(), images) for name in ("victim-resnet-0", "matched_digits-resnet-0")]
-    facts = zoo["matched_digits-resnet-0"].facts()
+    answers = [predictions(zoo[name].load(), images) for name in ("victim-resnet-0", "matched_original-resnet-0")]
+    facts = zoo["matched_original-resnet-0"].facts()
     assert facts["fidelity"] == pytest.approx(float((answers[0].argmax(1) == answers[1].argmax(1)).double().mean()))
     assert 0 < facts["divergence"] < 1
     assert "fidelity" not in zoo["unrelated_turned-resnet-0"].facts()
@@ -265,8 +265,11 @@ def test_nobody_trains_on_the_pool_of_reference_points_or_on_what_accuracy_is_me
         ({"victims": []}, "victims must be some of resnet, not 'none'"),
         ({"queries": 0}, "queries must be at least 1, not 0"),
         ({"numbers": TINY["numbers"] | {"held_out": 0}}, "held_out must be at least 1, not 0"),
-        ({"images": {"digits": 64}}, "images must say how many of digits, corrupted, turned, not of digits"),
-        ({"tasks": {"digits": digits.digits}}, "tasks must be the victim's, a corrupted and another one, not digits"),
+        ({"images": {"original": 64}}, "images must say how many of original, corrupted, turned, not of original"),
+        (
+            {"tasks": {"original": digits.digits}},
+            "tasks must be the victim's, a corrupted and another one, not original",
+        ),
     ],
 )
 def test_a_zoo_without_what_it_compares_is_refused(given, said, tmp_path):
@@ -279,7 +282,7 @@ def test_networks_and_images_that_are_not_there_are_refused(tmp_path):
     unknown = lineage(cache=str(tmp_path), **TINY | {"networks": networks})["victim-resnet-0"]
     with pytest.raises(ValueError, match=r"timm .* has no network 'nosuch'"):
         unknown.prepare()
-    greedy = lineage(cache=str(tmp_path), **TINY | {"images": TINY["images"] | {"digits": 5000}})["victim-resnet-0"]
+    greedy = lineage(cache=str(tmp_path), **TINY | {"images": TINY["images"] | {"original": 5000}})["victim-resnet-0"]
     with pytest.raises(ValueError, match="has 400 images"):
         greedy.prepare()
 
@@ -288,7 +291,7 @@ def test_a_victim_that_is_asked_its_own_images_or_knows_nothing_cannot_be_copied
     def same(part, size=None):
         return digits.digits("victim", 64) if part in ("victim", "attacker") else digits.digits(part, size)
 
-    tasks = TINY["tasks"] | {"digits": same}
+    tasks = TINY["tasks"] | {"original": same}
     overlapping = lineage(cache=str(tmp_path), **TINY | {"tasks": tasks})["extract_l-resnet-0"]
     with pytest.raises(ValueError, match=r"\d+ of the queries are images that the victim was trained on"):
         overlapping.prepare()
