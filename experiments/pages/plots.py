@@ -76,6 +76,21 @@ def strips(
     return plain(figure)
 
 
+def bands(lines: Mapping[str, Iterable[tuple[float, float, float, float]]], *, x: str, y: str) -> Figure:
+    """A line with its band for every name, through points (at, value, low, high); the dotted one is chance, 0.5."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, points in lines.items():
+        at, value, low, high = np.array(sorted(points)).T
+        (line,) = axes.plot(at, value, marker="o", label=name)
+        axes.fill_between(at, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.axhline(0.5, color="grey", linestyle=":", linewidth=1)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(loc="lower right", fontsize="small")
+    return plain(figure)
+
+
 def words(names: Iterable[str]) -> list[str]:
     """Names with blanks for underscores."""
     return [str(name).replace("_", " ") for name in names]

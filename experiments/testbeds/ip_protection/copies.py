@@ -66,7 +66,7 @@ def _rule(zoo: Zoo, table: pd.DataFrame, row: pd.Series, *, derived: bool) -> tu
 
 
 def told_apart(
-    suspects: pd.DataFrame, kind: str | None, *, which: str, extractions: Collection[str], alike: bool
+    suspects: pd.DataFrame, kind: str | None, *, which: str, extractions: Collection[str], alike: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of copies and of strangers of the task that has all kinds of them, which is the victim's.
 

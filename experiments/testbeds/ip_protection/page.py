@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.pages import plots
 from experiments.pages.section import NOTHING, decimal, mean, section
 from experiments.pages.sweep import Experiment, Run
-from experiments.statistics.intervals import clustered_auc
+from experiments.statistics.intervals import Estimate, clustered_auc
 from experiments.storage import record
 from experiments.testbeds.ip_protection.copies import KINDS, told_apart
 
@@ -94,6 +95,56 @@ def fidelity_map(found: Experiment) -> Figure:
     known = {str(role): models["fidelity"] for role, models in table.groupby("role", sort=False)}
     unrelated = [role for role in known if role.startswith(KINDS)]
     return plots.strips(known, apart=unrelated, label="fidelity: share of unseen images with the victim's label")
+
+
+def by_queries(found: Experiment) -> str:
+    """AUC of all extracted models, copies or not, by the number of queries and so by fidelity."""
+    curves = _curves(found)
+    rows = {
+        f"{queries}": {"Fidelity": decimal(next(iter(curve.values()))[0])}
+        | {label: f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" for label, (_, one) in curve.items()}
+        for queries, curve in curves.items()
+    }
+    return section(
+        "**AUC against fidelity**: all extracted models, copies or not, against all strangers of the victim's task; "
+        "mean over zoos, with the 95 % interval of a bootstrap that draws zoos, then models. Strangers that learn from "
+        "the queries with true labels have as many as the students.",
+        pd.DataFrame.from_dict(rows, orient="index").rename_axis("Queries"),
+    )
+
+
+def auc_by_fidelity(found: Experiment) -> Figure:
+    """A line for each method: AUC of all extracted models against their mean fidelity."""
+    curves = _curves(found)
+    labels = list(dict.fromkeys(label for curve in curves.values() for label in curve))
+    lines = {label: [curves[queries][label] for queries in curves if label in curves[queries]] for label in labels}
+    return plots.bands(
+        {label: [(at, *estimate) for at, estimate in points] for label, points in lines.items()},
+        x="mean fidelity of extracted models, asked " + ", ".join(map(str, curves)) + " queries",
+        y="AUC against strangers",
+    )
+
+
+def _curves(found: Experiment) -> dict[int, dict[str, tuple[float, Estimate]]]:
+    """Queries -> method -> mean fidelity of extracted models, and their AUC over zoos."""
+    curves: dict[int, dict[str, list[pd.DataFrame]]] = {}
+    for run in found.done:
+        asked = run.config["testbed"]["zoo"]["queries"]
+        tables = curves.setdefault(asked, {}).setdefault(run.config["method"]["label"], [])
+        tables.append(suspects(run).assign(copy=1.0))
+    extractions = found.runs[0].config["testbed"]["extractions"]
+    return {
+        asked: {
+            label: (
+                float(np.mean([table.loc[table["role"].isin(extractions), "fidelity"].mean() for table in tables])),
+                clustered_auc(
+                    [told_apart(table, None, which="extracted", extractions=extractions) for table in tables]
+                ),
+            )
+            for label, tables in methods.items()
+        }
+        for asked, methods in sorted(curves.items())
+    }
 
 
 def suspects(run: Run) -> pd.DataFrame:
