@@ -40,10 +40,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (3, "20c3f18975d3"),
-    "task_relatedness": (2, "ff961f2c1a39"),
+    "ip_protection": (3, "7d7855e0e648"),
+    "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "655cd601fa20"),
+    "unlearning": (2, "150f8417ea3c"),
 }
 """Version of the zoo and digest of its training code."""
 

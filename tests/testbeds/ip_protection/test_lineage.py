@@ -181,14 +181,14 @@ def test_a_deleted_file_heals(cache):
     zoo = tiny(cache, "victim", "finetune_a")
     model = zoo["finetune_a-resnet-0"]
     before = model.load().state_dict()
-    next((cache / "lineage").glob("finetune_a-resnet-0-*")).unlink()
+    next((cache / "lineage").glob("finetune_a-resnet-0-????????????.safetensors")).unlink()
     assert prepare(zoo, workers=1) == 1
     assert all(torch.equal(value, before[key]) for key, value in model.load().state_dict().items())
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip a byte", "empty", "other architecture"])
 def test_a_file_that_is_not_what_was_written_is_refused(harm, cache, tmp_path):
-    original = next((cache / "lineage").glob("victim-*.safetensors"))
+    original = next((cache / "lineage").glob("victim-resnet-0-????????????.safetensors"))
     file = tmp_path / "lineage" / original.name
     file.parent.mkdir()
     content = bytearray(original.read_bytes())
@@ -209,7 +209,7 @@ def test_a_file_that_is_not_what_was_written_is_refused(harm, cache, tmp_path):
 @pytest.mark.parametrize("ask", ["load", "facts"])
 def test_models_that_changed_places_are_refused_by_name(ask, cache, tmp_path):
     (tmp_path / "lineage").mkdir()
-    files = [next((cache / "lineage").glob(f"{name}-resnet-0-*")) for name in ("victim", "extract_l")]
+    files = [next((cache / "lineage").glob(f"{name}-resnet-0-????????????.safetensors")) for name in ("victim", "extract_l")]
     for file, other in zip(files, reversed(files), strict=True):
         shutil.copy(file, tmp_path / "lineage" / other.name)
     victim = tiny(tmp_path)["victim-resnet-0"]
