@@ -83,8 +83,8 @@ def not_copied(found: Experiment) -> str:
     if table.empty:
         return ""
     return section(
-        "**No copies**: AUC of attacked models that are none. In students unlike their teacher there is nothing to find, "
-        "so that chance, 0.5, is the right answer; models that an attack has broken may still be told by their weights.",
+        "**No copies**: AUC of attacked models that are none. In students unlike their teacher there is nothing to "
+        "find, so that chance, 0.5, is the right answer; what an attack has broken may still be told by its weights.",
         table.map(decimal),
     )
 
