@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.statistics.intervals import auc, margin, proportion, tpr_at_fpr
+from experiments.statistics.intervals import auc, clustered_auc, margin, proportion, tpr_at_fpr
 
 distances = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -49,3 +49,21 @@ def test_margin_is_positive_only_if_one_threshold_separates_everything():
 def test_an_auc_without_models_on_one_side_is_refused():
     with pytest.raises(ValueError, match="0 related and 1 unrelated"):
         auc([], [1.0])
+
+
+def test_an_auc_over_zoos_is_their_mean_and_widens_where_they_differ():
+    draw = np.random.default_rng(0)
+    zoos = [(draw.normal(0, 1, 8), draw.normal(1, 1, 8)) for _ in range(5)]
+    found = clustered_auc(zoos)
+    assert found.value == pytest.approx(np.mean([auc(*zoo).value for zoo in zoos]))
+    assert found.low < found.value < found.high
+    alike, apart = clustered_auc([zoos[0]] * 4), clustered_auc([zoos[0], zoos[0], ([9.0] * 8, [1.0] * 8), zoos[0]])
+    assert apart.high - apart.low > alike.high - alike.low
+    assert clustered_auc(zoos) == found
+
+
+def test_an_auc_over_zoos_counts_ties_half_and_needs_models_everywhere():
+    assert clustered_auc([([1.0, 1.0], [1.0])]) == (0.5, 0.5, 0.5)
+    for zoos in ([], [([1.0], [])]):
+        with pytest.raises(ValueError, match="models on both sides"):
+            clustered_auc(zoos)

@@ -64,7 +64,7 @@ def fine_prune(
         images: the attacker's.
         labels: true ones.
         seed: orders the batches.
-        share: how far to go, 1 for the last round after which the model still works.
+        share: how far to go, 1 for the last round but one after which the model still works.
         step: which part of all channels goes in each round.
         keep: what a model must keep of the victim's accuracy on the images that do not repair, to count as working.
         epochs: after each round.
@@ -93,7 +93,8 @@ def fine_prune(
         working.append(copy.deepcopy(model.state_dict()))
     if not working:
         raise ValueError(f"the first {step:.0%} of channels break the victim; prune in smaller steps, or repair longer")
-    model.load_state_dict(working[max(1, round(share * len(working))) - 1])
+    trusted = max(1, len(working) - 1)  # whatever round came last is the likeliest to have passed by luck
+    model.load_state_dict(working[max(1, round(share * trusted)) - 1])
     return model.eval()
 
 

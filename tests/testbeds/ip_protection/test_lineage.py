@@ -209,7 +209,8 @@ def test_a_file_that_is_not_what_was_written_is_refused(harm, cache, tmp_path):
 @pytest.mark.parametrize("ask", ["load", "facts"])
 def test_models_that_changed_places_are_refused_by_name(ask, cache, tmp_path):
     (tmp_path / "lineage").mkdir()
-    files = [next((cache / "lineage").glob(f"{name}-resnet-0-????????????.safetensors")) for name in ("victim", "extract_l")]
+    names = [f"{name}-resnet-0-????????????.safetensors" for name in ("victim", "extract_l")]
+    files = [next((cache / "lineage").glob(name)) for name in names]
     for file, other in zip(files, reversed(files), strict=True):
         shutil.copy(file, tmp_path / "lineage" / other.name)
     victim = tiny(tmp_path)["victim-resnet-0"]
