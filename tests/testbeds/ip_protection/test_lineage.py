@@ -150,13 +150,13 @@ def test_an_attack_does_what_its_name_says(cache):
     assert changed("transfer_l-resnet-0") == head
     assert changed("finetune_a-resnet-0") == set(victim)
     assert changed("unrelated_original-resnet-0") >= {key for key in victim if "weight" in key and "bn" not in key}
-    for number in (1, 3):  # with steps of a quarter
+    for number, ratio in ((1, 0.25), (3, 0.5)):  # of three rounds of a quarter the last is not trusted
         kernels = [
             weight.flatten(1).abs().sum(1)
             for weight in zoo[f"pruning-resnet-{number}"].load().state_dict().values()
             if weight.ndim == 4
         ][1:]
-        assert (torch.cat(kernels) == 0).float().mean() == pytest.approx(number / 4, abs=0.02)
+        assert (torch.cat(kernels) == 0).float().mean() == pytest.approx(ratio, abs=0.02)
 
 
 def test_a_model_with_the_victims_classes_knows_how_like_the_victim_it_answers(cache):
