@@ -15,9 +15,11 @@ from reliability import cases, tally
 
 RUN = [str(ROOT / "run.py"), *TOY, "wandb=disabled", "method.represent.steps=4"]
 PREPARE = [
-    *("-m", "experiments.prepare", "testbed.zoo.seeds=1", "testbed.zoo.networks.resnet.train.epochs=1"),
-    *(f"testbed.zoo.{which}=64" for which in ("images", "owner_images", "other_images", "other_owner_images")),
-    *(f"~testbed.zoo.networks.{family}" for family in ("efficientnet", "mambaout", "vit")),
+    *("-m", "experiments.prepare", "testbed.zoo.victims=[repvgg]", "testbed.zoo.queries=128"),
+    *("testbed.zoo.presentations=256", "testbed.zoo.networks.repvgg.train.epochs=6"),
+    *(f"testbed.zoo.numbers.{sort}=1" for sort in ("derived", "extracted", "strangers", "held_out", "surrogates")),
+    *("testbed.zoo.numbers.pruned=2", "testbed.zoo.attacks.pruning.step=0.25", "testbed.zoo.attacks.pruning.keep=0"),
+    *(f"~testbed.zoo.networks.{family}" for family in ("resnet", "efficientnet", "levit")),
 ]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
@@ -40,7 +42,7 @@ def trained(place: Path) -> dict[str, bytes]:
     """Every model's weights, byte by byte; what else its file says is how long the training took."""
     from experiments.storage.weights import load_weights
 
-    files = place.glob("cache/lineage/*.safetensors")
+    files = place.glob("cache/lineage/*.safetensors")  # with their answers
     return {file.name: b"".join(w.numpy().tobytes() for w in load_weights(file).values()) for file in files}
 
 
