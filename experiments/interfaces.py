@@ -77,7 +77,7 @@ class ZooModel:
 
     name: str
     role: str
-    """What the model is to the testbed: victim, extract_l, unrelated_test, ... Roles that select never test."""
+    """What the model is to the testbed: victim, extract_l, unrelated_original, ... Roles that select never test."""
     architecture: str
     load: Callable[[], nn.Module]
     """The trained model on the CPU; FileNotFoundError names the command that makes a missing one."""

@@ -130,7 +130,8 @@ def test_a_verdict_has_the_auc_of_every_attack_and_the_mean_distance_of_every_su
     assert found.means.sort_index().equals(means.sort_index().rename("distance").rename_axis("suspect"))
     for attack, task in toy.attacks.items():
         near, far = (
-            means[[toy.zoo[name].role == role for name in means.index]] for role in (attack, f"unrelated_{task}")
+            means[[toy.zoo[name].role in roles for name in means.index]]
+            for roles in ([attack], [f"{kind}_{task}" for kind in KINDS])
         )
         assert found.aucs[attack].value == pytest.approx((near.to_numpy()[:, None] < far.to_numpy()).mean())
 

@@ -19,8 +19,8 @@ WINGS = {
         *TRAINING,
         "training/descent",
         "networks/forward",
-        *(f"samples/{name}" for name in ("digits", "moved")),
-        *(f"testbeds/ip_protection/{name}" for name in ("attacks", "lineage", "makers")),
+        *(f"samples/{name}" for name in ("cifar", "digits", "moved", "photographs")),
+        *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers")),
     ],
     "task_relatedness": [
         *TRAINING[:2],
@@ -40,7 +40,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (3, "d628204b1ca3"),
+    "ip_protection": (3, "9333391ba2b6"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "150f8417ea3c"),

@@ -103,12 +103,15 @@ class Plan:
     def recipe(self, role: str, family: str, number: int, make: Make, *parents: Recipe, **given: Any) -> Recipe:
         """A recipe on the attackers' few labelled images of the victim's task, unless told otherwise.
 
-        `task` and `part` name other images; `which` is `few` of them, `all`, or `asked`: all and moved copies.
+        `task` and `part` name other images; `which` is `few` of them, `asked` (all, and moved copies up to the number
+        of queries) or `own` (of these queries the ones that are no copies).
         """
         wanted = {"task": self.own, "part": "attacker", "which": "few"} | given
         task, which = self.tasks[wanted["task"]], wanted["which"]
         count = self.images[wanted["task"]] if which == "few" else None
-        moved = {"queries": self.queries, "move": self.move} if which == "asked" else {}
+        moved: dict[str, Any] = {} if which == "few" else {"queries": self.queries}
+        if which == "asked":
+            moved["move"] = self.move
         return Recipe(
             name=f"{role}-{family}-{number}",
             role=role,
@@ -183,7 +186,7 @@ def extractions(plan: Plan, target: Recipe) -> Iterator[Recipe]:
             stolen = plan.recipe("extract_l", family, number, by_label, target, which="asked")
             yield stolen
             yield plan.recipe("extract_p", family, number, by_probability, target, which="asked")
-            yield plan.recipe("extract_adv", family, number, hostile, target, stolen, which="all")
+            yield plan.recipe("extract_adv", family, number, hostile, target, stolen, which="own")
 
 
 def derivations(plan: Plan, target: Recipe) -> Iterator[Recipe]:
@@ -209,5 +212,8 @@ def _images(task: Task, part: str, count: int | None, **asked: Any) -> Callable[
     return partial(_asked, given, **asked) if asked else given
 
 
-def _asked(given: Callable[[], Samples], *, queries: int, move: Move) -> Samples:
-    return with_moved(given(), queries, move)
+def _asked(given: Callable[[], Samples], *, queries: int, move: Move | None = None) -> Samples:
+    own = given()
+    if move:
+        return with_moved(own, queries, move)
+    return Samples(own.inputs[:queries], None if own.labels is None else own.labels[:queries])

@@ -47,7 +47,8 @@ def fidelity(found: Experiment) -> str:
         "victim's probabilities, in bits. An extracted model is a copy if its fidelity exceeds the median of the "
         "strangers of its architecture that learnt from the attackers' queries with true labels; any other if it keeps "
         "90 % of the accuracy that a clean run reaches on its task. Both rules look at answers, which favours methods "
-        "that do. AUCs are those of copies; models that are none have a table of their own, if there are any.",
+        "that do, and the median is that of the few such strangers of one zoo. AUCs are those of copies; models that are "
+        "none have a table of their own, if there are any.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 
@@ -67,7 +68,9 @@ def kinds(found: Experiment) -> str:
         "**Which strangers are hard?** AUC of copies of the victim's task under one threshold, against strangers by "
         "what they learnt from; mean over zoos with the 95 % interval of a bootstrap that draws zoos, then models. "
         "Derived models, which share the victim's architecture, against strangers of that architecture alone: there "
-        "the null, whose networks are untrained, has nothing to go by.",
+        "the null, whose networks are untrained, has nothing to go by. Zoos have models of their own, but share all "
+        "images: intervals leave out what other images would change. Strangers with the attackers' queries and true "
+        "labels are more accurate than the victim and its copies, which helps whoever looks where the victim errs.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 

@@ -95,10 +95,21 @@ def test_zoo_seeds_take_the_families_in_turn_as_the_victims(config):
     assert victims[4] == victims[0]
 
 
+@pytest.mark.parametrize("queries", [100, 400, 1500, 6000])
+def test_no_attacker_asks_more_than_its_queries(queries, config):
+    zoo = instantiate(config(f"testbed.zoo.queries={queries}")["testbed"], _convert_="all").zoo
+    asked = {model.role: len(seen_by(model)) for model in zoo.values() if model.role.startswith("extract")}
+    assert asked == {"extract_l": queries, "extract_p": queries, "extract_adv": min(queries, 1500)}
+
+
+def seen_by(model):
+    """The images that a model learns from."""
+    return model.prepare.args[0].data().inputs
+
+
 def seen(model):
-    """Who learns from which images: (part of which task, how many) -> bytes of each image."""
-    data = model.prepare.args[0].data()
-    return {image.numpy().tobytes() for image in data.inputs}
+    """The same as bytes."""
+    return {image.numpy().tobytes() for image in seen_by(model)}
 
 
 def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(config):
