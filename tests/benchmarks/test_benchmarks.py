@@ -9,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 
 from benchmarks import field, report, scaling, verdict
+from experiments.testbeds.ip_protection.copies import KINDS
 from modelgif_core import Paths, extract_field
 
 AXES = ["Models", "References", "Steps", "Pixels"]

@@ -47,8 +47,8 @@ def fidelity(found: Experiment) -> str:
         "victim's probabilities, in bits. An extracted model is a copy if its fidelity exceeds the median of the "
         "strangers of its architecture that learnt from the attackers' queries with true labels; any other if it keeps "
         "90 % of the accuracy that a clean run reaches on its task. Both rules look at answers, which favours methods "
-        "that do, and the median is that of the few such strangers of one zoo. AUCs are those of copies; models that are "
-        "none have a table of their own, if there are any.",
+        "that do, and the median is that of few strangers. AUCs are those of copies; models that "
+        "are none have a table of their own, if there are any.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 
