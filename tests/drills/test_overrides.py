@@ -33,7 +33,7 @@ CHOICES = [
     ["testbed=unlearning", "testbed/zoo=toy_forgetting", "method=relearn_time"],
 ]
 TREES = [composed(*words, "wandb=disabled") for words in CHOICES]
-UNTYPED = {"img_size", "patch_size", "depth", "class_token", "global_pool"}
+UNTYPED = {"img_size", "embed_dim", "key_dim", "num_heads", "depth", "distilled", "stem_chs"}
 """Options of timm's own networks, which `build` hands on."""
 WRONG = [None, True, 1.5, -1, math.nan, "abc", "no", [], [None], {"a": 1}]
 
@@ -49,9 +49,11 @@ def leaves(part: DictConfig | ListConfig, above: tuple = ()) -> Iterator[tuple]:
     """Where the tree has a value of its own."""
     items = part.items_ex(resolve=False) if isinstance(part, DictConfig) else enumerate(part._iter_ex(resolve=False))
     for key, value in items:
+        if key in UNTYPED:
+            continue
         if OmegaConf.is_config(value) and not value._is_interpolation() and len(value):
             yield from leaves(value, (*above, key))
-        elif not OmegaConf.is_interpolation(part, key) and key not in UNTYPED:
+        elif not OmegaConf.is_interpolation(part, key):
             yield (*above, key)
 
 
@@ -84,7 +86,7 @@ def search(count: int, *strategies: st.SearchStrategy) -> Callable:
 def test_any_value_anywhere_is_refused_in_one_line_that_names_it_or_is_of_the_sort_that_stood_there():
     ends: Counter[str] = Counter()
 
-    @search(cases(120, 600), st.sampled_from(PLACES), st.sampled_from(WRONG))
+    @search(cases(60, 600), st.sampled_from(PLACES), st.sampled_from(WRONG))
     def put(place: Place, wrong: Any) -> None:
         changed, path = copy.deepcopy(TREES[place.tree]), ".".join(map(str, place.path))
         was = OmegaConf.select(changed, path)
@@ -199,7 +201,7 @@ def command(monkeypatch, tmp_path, capfd):
 def test_any_command_line_ends_in_one_line_or_does_what_it_says(command):
     ends: Counter[str] = Counter()
 
-    @search(cases(40, 300), LINES)
+    @search(cases(25, 300), LINES)
     def put(line: Line) -> None:
         said, config = command(line.words)
         ends["let in" if config else "refused"] += 1
@@ -214,5 +216,5 @@ def test_any_command_line_ends_in_one_line_or_does_what_it_says(command):
 
     put()
     assert ends["refused"]
-    assert ends["let in"]
+    assert ends["let in"] >= cases(0, 1)
     tally("command lines with a wrong word", ends.total(), survived="one line and no work, or what the word says")

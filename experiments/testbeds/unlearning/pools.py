@@ -53,10 +53,5 @@ def split(
     return Pools(parts[0], parts[1], rest[0], rest[1], classes, label)
 
 
-def joined(*parts: Samples) -> Samples:
-    """All samples of several sets, in order."""
-    return Samples(torch.cat([part.inputs for part in parts]), torch.cat([labels_of(part, "joined") for part in parts]))
-
-
 def _where(samples: Samples, mask: Tensor) -> Samples:
     return Samples(samples.inputs[mask], labels_of(samples, "whole")[mask])

@@ -6,16 +6,18 @@ import torch
 
 from experiments.interfaces import Pools, Samples
 from experiments.samples.cifar import cifar, cifar_folder
-from experiments.samples.digits import digits
+from experiments.samples.digits import mnist_5k
 from experiments.samples.toy import toy
-from experiments.testbeds.unlearning.pools import joined, split
+from experiments.testbeds.unlearning.pools import split
 
 
 @cache
 def forgotten_digits(*, label: int | None = 9, share: float | None = None, seed: int = 0) -> Pools:
     """MNIST-5k: 1,500 digits to train on, 1,400 that nobody trains on."""
-    unseen = joined(digits("references"), digits("evaluation"))
-    return split(digits("victim"), unseen, classes=10, label=label, share=share, seed=seed)
+    images, labels = mnist_5k()
+    assert labels is not None
+    train, unseen = (Samples(images[part], labels[part]) for part in (slice(1500), slice(3600, None)))
+    return split(train, unseen, classes=10, label=label, share=share, seed=seed)
 
 
 @cache
