@@ -40,7 +40,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (3, "18a56d152b41"),
+    "ip_protection": (3, "ba1caf48f9e6"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "150f8417ea3c"),

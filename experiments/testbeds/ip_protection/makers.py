@@ -27,8 +27,8 @@ def extracted(making: Making, *, attack: Callable[..., nn.Module], taught: Calla
     Raises:
         ValueError: if the victim is no better than chance, or was trained on an image that it is asked.
     """
-    known = {image.numpy().tobytes() for image in taught().inputs}
-    overlap = sum(image.cpu().numpy().tobytes() in known for image in making.data.inputs)
+    own = {image.numpy().tobytes() for image in taught().inputs}
+    overlap = sum(image.cpu().numpy().tobytes() in own for image in making.data.inputs)
     if overlap:
         raise ValueError(
             f"{overlap} of the queries are images that the victim was trained on; its answers to them are "

@@ -1,6 +1,7 @@
 """Sections and pictures of experiments on IP protection, from their runs. A seed is a zoo with another victim."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -60,10 +61,11 @@ def kinds(found: Experiment) -> str:
     for label, runs in found.rows().items():
         tables = [suspects(run) for run in runs if run.record]
         if tables:
-            rows[label] = {title: _over_zoos(tables, kind=kind) for title, kind in titles.items()}
-            rows[label]["Extracted: all strangers"] = _over_zoos(tables, found, which="extracted")
-            rows[label]["Extracted: queries, true labels"] = _over_zoos(tables, found, "matched", which="extracted")
-            rows[label]["Derived: victim's architecture"] = _over_zoos(tables, found, which="derived", alike=True)
+            told = partial(_over_zoos, tables, runs[0].config["testbed"]["extractions"])
+            rows[label] = {title: told(kind=kind) for title, kind in titles.items()}
+            rows[label]["Extracted: all strangers"] = told(which="extracted")
+            rows[label]["Extracted: queries, true labels"] = told(kind="matched", which="extracted")
+            rows[label]["Derived: victim's architecture"] = told(which="derived", alike=True)
     return section(
         "**Which strangers are hard?** AUC of copies of the victim's task under one threshold, against strangers by "
         "what they learnt from; mean over zoos with the 95 % interval of a bootstrap that draws zoos, then models. "
@@ -162,13 +164,12 @@ def one_a_zoo(found: Experiment) -> list[Run]:
 
 def _over_zoos(
     tables: Iterable[pd.DataFrame],
-    found: Experiment | None = None,
-    kind: str | None = None,
+    extractions: Collection[str],
     *,
+    kind: str | None = None,
     which: str = "all",
     alike: bool = False,
 ) -> str:
-    extractions = found.runs[0].config["testbed"]["extractions"] if found else []
     zoos = [told_apart(table, kind, which=which, extractions=extractions, alike=alike) for table in tables]
     zoos = [(near, far) for near, far in zoos if len(near) and len(far)]
     if not zoos:
