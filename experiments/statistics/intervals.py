@@ -33,14 +33,19 @@ def auc(related: Distances, unrelated: Distances) -> Estimate:
     >>> auc([0.1, 0.2], [0.7, 0.8, 0.9]).value
     1.0
     """
-    from scipy.optimize import brentq  # only here, as in all of this file: a second, which finished runs do without
-    from scipy.stats import norm
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import roc_auc_score  # only here, as in all of this file: finished runs do without
 
     _need(related, unrelated)
     labels = np.r_[np.ones(len(related)), np.zeros(len(unrelated))]
     value = float(roc_auc_score(labels, -np.r_[related, unrelated]))
-    product, smoothing = len(related) * len(unrelated), (len(related) + len(unrelated)) / 2 - 1
+    return _newcombe(value, len(related), len(unrelated))
+
+
+def _newcombe(value: float, related: int, unrelated: int) -> Estimate:
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    product, smoothing = related * unrelated, (related + unrelated) / 2 - 1
     critical = float(norm.ppf(0.975))
 
     def excess(theta: float) -> float:
@@ -57,8 +62,9 @@ def auc(related: Distances, unrelated: Distances) -> Estimate:
 def clustered_auc(zoos: Sequence[tuple[Distances, Distances]], *, draws: int = 2000, seed: int = 0) -> Estimate:
     """The mean over zoos of their AUC, with the interval of a bootstrap that draws zoos, and then models within them.
 
-    Percentiles of `draws` (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8). With five zoos it is rough, and
-    it collapses where every zoo says 0 or 1; `auc` says what the models of one zoo leave open.
+    Percentiles of `draws` (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8). With few zoos that is rough, and
+    where every zoo says 0 or 1 it collapses: so the interval is never narrower than that of as many models without
+    zoos, `auc`'s.
 
     Args:
         zoos: of each the distances of related and of unrelated models.
@@ -82,7 +88,9 @@ def clustered_auc(zoos: Sequence[tuple[Distances, Distances]], *, draws: int = 2
             aucs.append(nearer[zoo][np.ix_(rows, columns)].mean())
         drawn.append(np.mean(aucs))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(float(np.mean([zoo.mean() for zoo in nearer])), float(low), float(high))
+    value = float(np.mean([zoo.mean() for zoo in nearer]))
+    apart = _newcombe(value, sum(len(near) for near, _ in zoos), sum(len(far) for _, far in zoos))
+    return Estimate(value, min(float(low), apart.low), max(float(high), apart.high))
 
 
 def proportion(successes: int, trials: int) -> Estimate:

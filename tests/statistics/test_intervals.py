@@ -63,7 +63,14 @@ def test_an_auc_over_zoos_is_their_mean_and_widens_where_they_differ():
 
 
 def test_an_auc_over_zoos_counts_ties_half_and_needs_models_everywhere():
-    assert clustered_auc([([1.0, 1.0], [1.0])]) == (0.5, 0.5, 0.5)
+    assert clustered_auc([([1.0, 1.0], [1.0])]).value == 0.5
     for zoos in ([], [([1.0], [])]):
         with pytest.raises(ValueError, match="models on both sides"):
             clustered_auc(zoos)
+
+
+def test_an_auc_over_zoos_is_never_surer_than_over_as_many_models_without_zoos():
+    zoos = [([0.1, 0.2, 0.3], [0.7, 0.8])] * 2
+    found, together = clustered_auc(zoos), auc([0.1, 0.2, 0.3] * 2, [0.7, 0.8] * 2)
+    assert found == together
+    assert found.low < found.value == 1
