@@ -57,11 +57,15 @@ def fidelity(found: Experiment) -> str:
 def kinds(found: Experiment) -> str:
     """Pooled AUC of each method against each kind of strangers, zoos being clusters."""
     titles = {"All strangers": None} | {f"Strangers: {NAMES[kind]}": kind for kind in KINDS}
+    extractions = found.runs[0].config["testbed"]["extractions"]
+    scored = {label: [suspects(run) for run in runs if run.record] for label, runs in found.rows().items()}
+    known = [suspects(run) for run in one_a_zoo(found)]
+    scored["(fidelity alone)"] = [table.assign(distance=-table["fidelity"]) for table in known]
+    scored["(accuracy alone)"] = [table.assign(distance=table["accuracy"]) for table in known]
     rows = {}
-    for label, runs in found.rows().items():
-        tables = [suspects(run) for run in runs if run.record]
+    for label, tables in scored.items():
         if tables:
-            told = partial(_over_zoos, tables, runs[0].config["testbed"]["extractions"])
+            told = partial(_over_zoos, tables, extractions)
             rows[label] = {title: told(kind=kind) for title, kind in titles.items()}
             rows[label]["Extracted: all strangers"] = told(which="extracted")
             rows[label]["Extracted: queries, true labels"] = told(kind="matched", which="extracted")
@@ -72,7 +76,9 @@ def kinds(found: Experiment) -> str:
         "Derived models, which share the victim's architecture, against strangers of that architecture alone: there "
         "the null, whose networks are untrained, has nothing to go by. Zoos have models of their own, but share all "
         "images: intervals leave out what other images would change. Strangers with the attackers' queries and true "
-        "labels are more accurate than the victim and its copies, which helps whoever looks where the victim errs.",
+        "labels are more accurate than the victim and its copies, which helps whoever looks where the victim errs: the "
+        "last two rows are no methods, but what is known of the models, ranked (more like the victim, and less "
+        "accurate, is nearer).",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 

@@ -101,12 +101,18 @@ class IPProtection:
         return Report(metrics, matrices)
 
     def _judge(self, metrics: dict[str, float], name: str, attacked: pd.DataFrame, strangers: pd.DataFrame) -> None:
-        """Judge one attack, or all: copies against each sort of strangers, and what is no copy against all."""
+        """Judge one attack, or all: copies against each sort of strangers, and what is no copy against all.
+
+        Where attacks of several tasks are judged together, a sort of strangers is that of the first attack's task, the
+        victim's, and so are the copies.
+        """
         victims = strangers["architecture"] == self.zoo[self._names("victim")[0]].architecture
+        first = next(task for task in self.attacks.values() if task in set(attacked["task"]))
+        near, alike = copies(attacked[attacked["task"] == first]), strangers["task"] == first
         sides = {
             "auc": (copies(attacked), strangers),
-            **{f"auc_{kind}": (copies(attacked), strangers[_is(strangers, kind)]) for kind in KINDS},
-            "auc_architecture": (copies(attacked[~attacked["role"].isin(self.extractions)]), strangers[victims]),
+            **{f"auc_{kind}": (near, strangers[alike & _is(strangers, kind)]) for kind in KINDS},
+            "auc_architecture": (near[~near["role"].isin(self.extractions)], strangers[alike & victims]),
             "auc_not_copied": (attacked[attacked["copy"] == 0], strangers),
         }
         for title, (near, far) in sides.items():
@@ -116,6 +122,7 @@ class IPProtection:
         metrics |= {f"{fact}/{name}": float(value) for fact, value in known.items()}
         metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(copies(attacked)), len(strangers)
         metrics[f"n_not_copied/{name}"] = len(attacked) - len(copies(attacked))
+        metrics[f"n_unknown/{name}"] = int(attacked["copy"].isna().sum())
         near, far = copies(attacked)["distance"].to_numpy(), strangers["distance"].to_numpy()
         if len(near):
             metrics[f"margin/{name}"] = margin(near, far)

@@ -173,6 +173,24 @@ def test_each_kind_of_strangers_is_told_from_copies_by_itself(testbed):
     assert "auc_matched/transfer_a" not in metrics
 
 
+def test_over_all_attacks_a_kind_of_strangers_is_held_against_copies_of_its_own_task(testbed):
+    table = oracle(testbed)
+    for role in ("transfer_10c", "transfer_a", "transfer_l"):
+        for number in range(3):
+            table.loc[("victim", f"{role}-{number}")] = 2.0  # farther than any stranger
+    metrics = testbed.score(table).metrics
+    assert metrics["auc/pooled"] == pytest.approx(6 / 9)
+    for kind in (*KINDS, "architecture"):
+        assert metrics[f"auc_{kind}/pooled"] == 1
+
+
+def test_models_of_which_nothing_is_known_are_scored_and_counted(testbed):
+    testbed = known(testbed, {"finetune_a-0": {"accuracy": float("nan")}})
+    metrics = testbed.score(oracle(testbed)).metrics
+    assert metrics["n_unknown/finetune_a"] == metrics["n_unknown/pooled"] == 1
+    assert metrics["n_related/finetune_a"] == 3
+
+
 def test_derived_attacks_are_told_from_strangers_of_the_victims_architecture_alone(testbed):
     zoo = dict(testbed.zoo)
     for number in (1, 2):
