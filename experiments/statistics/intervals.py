@@ -80,14 +80,14 @@ def clustered_auc(zoos: Sequence[tuple[Distances, Distances]], *, draws: int = 2
         _need(related, unrelated)
         difference = np.subtract.outer(np.asarray(unrelated, float), np.asarray(related, float))
         nearer.append((np.sign(difference) + 1) / 2)
-    random, drawn = np.random.default_rng(seed), []
-    for _ in range(draws):
-        aucs = []
-        for zoo in random.integers(len(nearer), size=len(nearer)):
-            rows, columns = (random.integers(size, size=size) for size in nearer[zoo].shape)
-            aucs.append(nearer[zoo][np.ix_(rows, columns)].mean())
-        drawn.append(np.mean(aucs))
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    random = np.random.default_rng(seed)
+    chosen = random.integers(len(nearer), size=(draws, len(nearer)))
+    drawn = np.empty(chosen.shape)
+    for zoo, pairs in enumerate(nearer):
+        times = int((chosen == zoo).sum())
+        rows, columns = (random.multinomial(size, np.full(size, 1 / size), times) / size for size in pairs.shape)
+        drawn[chosen == zoo] = ((rows @ pairs) * columns).sum(1)
+    low, high = np.quantile(drawn.mean(1), [0.025, 0.975])
     value = float(np.mean([zoo.mean() for zoo in nearer]))
     apart = _newcombe(value, sum(len(near) for near, _ in zoos), sum(len(far) for _, far in zoos))
     return Estimate(value, min(float(low), apart.low), max(float(high), apart.high))

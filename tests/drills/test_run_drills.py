@@ -15,20 +15,18 @@ RUN = str(ROOT / "run.py")
 QUICK = [*TOY, "wandb=disabled"]
 
 
-def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one_and_refuses_in_one_line(command, tmp_path):
-    sweep = ["-m", *QUICK, "method=modelgif,agreement", "testbed.budget=8,161"]
+def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one(command, tmp_path):
+    sweep = ["-m", *QUICK, "method=modelgif,agreement"]
     serial = command(RUN, *sweep, "results=serial")
     parallel = command(RUN, *sweep, "results=parallel", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     for done in (serial, parallel):
-        assert done.returncode != 0
-        assert "not 161" in done.stderr
-        assert "Traceback" not in done.stderr
+        assert done.returncode == 0, done.stderr
     tables = {
         folder: {file.parent.name: file.read_bytes() for file in tmp_path.glob(f"{folder}/runs/*/distances.csv")}
         for folder in ("serial", "parallel")
     }
-    assert tables["serial"]
-    assert all(tables["parallel"].get(name) == table for name, table in tables["serial"].items())
+    assert len(tables["serial"]) == 2
+    assert tables["parallel"] == tables["serial"]
 
 
 def test_killed_at_any_moment_a_run_leaves_no_record_or_a_whole_one_and_then_gives_the_same_table(command, tmp_path):

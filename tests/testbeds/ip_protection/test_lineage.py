@@ -63,7 +63,7 @@ def tiny(folder, *roles):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    prepare(tiny(folder), workers=2)
+    prepare(tiny(folder), workers=1)
     return folder
 
 

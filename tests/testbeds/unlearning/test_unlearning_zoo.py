@@ -201,6 +201,7 @@ def test_a_dry_run_needs_no_data_and_scores(command):
         "dry_run=true",
         "method=forget_accuracy",
         "testbed.zoo.network.depth=8",
+        "workers=1",
     ]
     done = command(str(ROOT / "run.py"), *settings)
     assert done.returncode == 0, done.stderr
