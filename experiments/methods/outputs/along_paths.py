@@ -1,0 +1,42 @@
+"""What a model answers along ModelGiF's own paths: what is left of the field for whoever sees outputs only.
+
+A field says where a function leads, its potential where it is: by completeness the field's last step sums to the
+change of the followed output from start to end. Labels at the same points are the least that an API gives away. No
+paper proposes either; both show what gradients add, on the same reference points.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from experiments.interfaces import Samples
+from experiments.methods.outputs.pointwise import outputs
+from modelgif_core import Paths
+from modelgif_core.distance import standardised_cosine
+from modelgif_core.quadrature import Rule
+
+Potential = Float[Tensor, "paths points classes"]
+
+
+def potential(model: nn.Module, paths: Paths, *, steps: int, rule: Rule) -> Potential:
+    """The model's logits at each path's start, at the quadrature's nodes and at the end: `steps` + 2 points.
+
+    Raises:
+        ValueError: if the model is no classifier.
+    """
+    inside, _ = rule(steps)
+    along = torch.cat([torch.zeros(1), inside.float(), torch.ones(1)]).view(-1, *[1] * (paths.ends.ndim - 1))
+    found = []
+    for start, end in zip(paths.starts, paths.ends, strict=True):
+        found.append(outputs(model, Samples(start + along * (end - start))))
+    return torch.stack(found)
+
+
+def path_cosine(a: Potential, b: Potential) -> Float[Tensor, " paths"]:
+    """One minus the cosine of centred logits, averaged over a path's points: 0 (the same) to 2; NaN if all vanish."""
+    return standardised_cosine(a, b)
+
+
+def label_walk(a: Potential, b: Potential) -> Float[Tensor, " paths"]:
+    """Share of each path's points where the predicted labels differ: 0 (none) to 1 (all)."""
+    return (a.argmax(2) != b.argmax(2)).float().mean(1)
