@@ -17,7 +17,7 @@ SETTINGS = {"seed": 0, "margin": 0.05, "rate": 0.002, "iterations": 1000}
 
 def linear():
     """A classifier with large logits, so that each of its classes is within reach."""
-    generator, model = torch.Generator().manual_seed(0), nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    generator, model = torch.Generator().manual_seed(0), nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False))
     nn.init.normal_(model[1].weight, generator=generator)
     return model.eval()
 
