@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.methods.outputs.along_paths import label_walk, path_cosine, potential
+from experiments.methods.outputs.along_paths import label_walk, potential
 from experiments.methods.outputs.fbi import label_information
 from experiments.testbeds.ip_protection.toy import network
 from modelgif_core import Paths, extract_field
+from modelgif_core.distance import standardised_cosine
 from modelgif_core.quadrature import gauss_legendre
 
 PATHS = Paths(torch.zeros(()), torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
@@ -43,8 +44,8 @@ def test_a_walk_counts_the_points_with_other_labels_and_nothing_else():
 
 def test_potentials_that_differ_by_a_shift_and_a_scale_of_all_logits_are_the_same():
     found = along(network(0))
-    assert torch.allclose(path_cosine(found, 3 * found + 5), torch.zeros(3), atol=1e-6)
-    assert (path_cosine(found, along(network(1))) > 0.05).all()
+    assert torch.allclose(standardised_cosine(found, 3 * found + 5), torch.zeros(3), atol=1e-6)
+    assert (standardised_cosine(found, along(network(1))) > 0.05).all()
 
 
 def test_label_information_has_its_textbook_values():

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from experiments.interfaces import Samples
 from experiments.methods.outputs.pointwise import outputs
 from modelgif_core import Paths
-from modelgif_core.distance import standardised_cosine
 from modelgif_core.quadrature import Rule
 
 Potential = Float[Tensor, "paths points classes"]
@@ -26,15 +25,8 @@ def potential(model: nn.Module, paths: Paths, *, steps: int, rule: Rule) -> Pote
     """
     inside, _ = rule(steps)
     along = torch.cat([torch.zeros(1), inside.float(), torch.ones(1)]).view(-1, *[1] * (paths.ends.ndim - 1))
-    found = []
-    for start, end in zip(paths.starts, paths.ends, strict=True):
-        found.append(outputs(model, Samples(start + along * (end - start))))
-    return torch.stack(found)
-
-
-def path_cosine(a: Potential, b: Potential) -> Float[Tensor, " paths"]:
-    """One minus the cosine of centred logits, averaged over a path's points: 0 (the same) to 2; NaN if all vanish."""
-    return standardised_cosine(a, b)
+    lines = (start + along * (end - start) for start, end in zip(paths.starts, paths.ends, strict=True))
+    return torch.stack([outputs(model, Samples(points)) for points in lines])
 
 
 def label_walk(a: Potential, b: Potential) -> Float[Tensor, " paths"]:

@@ -1,7 +1,7 @@
 """IPGuard (Cao, Jia and Gong, AsiaCCS 2021): label agreement on points just beyond the victim's decision boundaries.
 
-Published implementations draw the target among all classes, the present one too, start their optimiser anew at every
-step, or leave the range of pixels; none of that is copied.
+Published implementations may draw the class that an image already has as its target, start their optimiser anew at
+every step, and leave the range of pixels; none of that is copied.
 """
 
 import torch
@@ -73,7 +73,7 @@ def boundary_loss(
 ) -> Float[Tensor, " points"]:
     """What is left to the boundary: 0 where the target's logit is `margin` above the first class's, and no third above.
 
-    ReLU(Z_first - Z_target + margin) + ReLU(max of the others - Z_first), equation 6 with `margin` as its k.
+    ReLU(Z_first - Z_target + margin) + ReLU(max of the others - Z_first), where `margin` is the paper's k.
     """
     one, other = (outputs.gather(1, classes[:, None])[:, 0] for classes in (first, target))
     rest = outputs.scatter(1, torch.stack([first, target], 1), -torch.inf).amax(1)
