@@ -60,8 +60,9 @@ def kinds(found: Experiment) -> str:
     extractions = found.runs[0].config["testbed"]["extractions"]
     scored = {label: [suspects(run) for run in runs if run.record] for label, runs in found.rows().items()}
     known = [suspects(run) for run in one_a_zoo(found)]
-    scored["(fidelity alone)"] = [table.assign(distance=-table["fidelity"]) for table in known]
-    scored["(accuracy alone)"] = [table.assign(distance=table["accuracy"]) for table in known]
+    for fact, near in (("fidelity", -1), ("accuracy", 1)):
+        ranked = [table.assign(distance=near * table[fact]) for table in known]
+        scored[f"({fact} alone)"] = [table.dropna(subset="distance") for table in ranked]
     rows = {}
     for label, tables in scored.items():
         if tables:
@@ -72,7 +73,8 @@ def kinds(found: Experiment) -> str:
             rows[label]["Derived: victim's architecture"] = told(which="derived", alike=True)
     return section(
         "**Which strangers are hard?** AUC of copies of the victim's task under one threshold, against strangers by "
-        "what they learnt from; mean over zoos with the 95 % interval of a bootstrap that draws zoos, then models. "
+        "what they learnt from; mean over zoos with the 95 % interval of a bootstrap that draws zoos, then models, "
+        "or of as many models without zoos where that is wider. "
         "Derived models, which share the victim's architecture, against strangers of that architecture alone: there "
         "the null, whose networks are untrained, has nothing to go by. Zoos have models of their own, but share all "
         "images: intervals leave out what other images would change. Strangers with the attackers' queries and true "
@@ -118,8 +120,9 @@ def by_queries(found: Experiment) -> str:
     }
     return section(
         "**AUC against fidelity**: all extracted models, copies or not, against all strangers of the victim's task; "
-        "mean over zoos, with the 95 % interval of a bootstrap that draws zoos, then models. Strangers that learn from "
-        "the queries with true labels have as many as the students.",
+        "mean over zoos, with the 95 % interval of a bootstrap that draws zoos, then models, or of as many models "
+        "without zoos where that is wider. Strangers that learn from the queries with true labels have as many as the "
+        "students.",
         pd.DataFrame.from_dict(rows, orient="index").rename_axis("Queries"),
     )
 
