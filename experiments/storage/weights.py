@@ -46,6 +46,11 @@ def load_facts(path: Path) -> dict[str, Any]:
     return json.loads(_header(path)["facts"])
 
 
+def checksum(path: Path) -> str:
+    """Names the weights in a file, read from its header alone; raises as `load_weights` does."""
+    return _header(path)["weights"]
+
+
 def _header(path: Path) -> dict[str, str]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; run again: it is made")

@@ -40,10 +40,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (3, "ba1caf48f9e6"),
+    "ip_protection": (4, "9284cd02436a"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "150f8417ea3c"),
+    "unlearning": (2, "d7ddec7f6674"),
 }
 """Version of the zoo and digest of its training code."""
 

@@ -47,55 +47,67 @@ def fine_prune(
     labels: Tensor,
     *,
     seed: int,
-    share: float,
+    rungs: int,
+    repair: int,
+    keep_rung: Callable[[int, nn.Module], None],
     step: float = 0.05,
     keep: float = 0.95,
     epochs: int = 2,
     rate: float = 2e-3,
 ) -> nn.Module:
-    """Fine-pruning (Liu et al., 2018): rounds that zero the least active channels, each repaired by some epochs.
+    """Fine-pruning (Liu et al., 2018): rounds that remove the least active channels, each repaired by some epochs.
 
     Channels of all convolutions and linear layers but the first and the head are ranked together by their mean
-    absolute activation on the attacker's images, relative to their layer's mean. The attacker repairs with three in
-    four of its images, and goes on until the model is too bad on the others.
+    absolute activation on the attacker's images, relative to their layer's mean. The attacker repairs with its first
+    images, and goes on until the model is too bad on the others.
 
     Args:
         victim: is left alone.
         images: the attacker's.
         labels: true ones.
         seed: orders the batches.
-        share: how far to go, 1 for the last round but one after which the model still works.
+        rungs: how many models to keep, in equal steps to the last round but one after which the model still works.
+        repair: how many of the images repair; the others judge.
+        keep_rung: (1 to rungs, model) keeps the model of a rung; the last one comes back.
         step: which part of all channels goes in each round.
-        keep: what a model must keep of the victim's accuracy on the images that do not repair, to count as working.
+        keep: what a model must keep of the victim's accuracy on the images that judge, to count as working.
         epochs: after each round.
         rate: of these epochs.
 
     Raises:
-        ValueError: if the victim has no channels to remove, or is broken by the first round.
+        ValueError: if the victim has no channels to remove, no images are left to judge, or fewer rounds than rungs
+            leave it working.
     """
     model = copy.deepcopy(victim)
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)][1:]
     layers = [layer for layer in layers if layer is not head(model)]
     if not layers:
         raise ValueError("fine-pruning removes channels of all layers but the first and the last: take a deeper victim")
-    # Drawn, not counted off: images may come one of each class in turn.
-    judging = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).to(labels.device) % 4 == 0
-    repairing = images[~judging], labels[~judging]
-    floor = keep * accuracy(victim, images[judging], labels[judging])
+    if not 1 <= repair < len(images):
+        raise ValueError(
+            f"repair must lie between 1 and {len(images) - 1}, so that an image is left to judge by: {repair}"
+        )
+    floor = keep * accuracy(victim, images[repair:], labels[repair:])
     working: list[dict[str, Tensor]] = []
     for round_ in range(1, round(1 / step)):
-        _zero_least_active(model, layers, round_ * step, images)
-        fit(model.train(), *repairing, epochs=epochs, rate=rate, seed=seed + round_)
+        _remove_least_active(model, layers, round_ * step, images)
+        fit(model.train(), images[:repair], labels[:repair], epochs=epochs, rate=rate, seed=seed + round_)
         for layer in layers:
-            masks.remove(layer, "weight")
-        if accuracy(model, images[judging], labels[judging]) < floor:
+            for name in _masked(layer):
+                masks.remove(layer, name)
+        if accuracy(model, images[repair:], labels[repair:]) < floor:
             break
         working.append(copy.deepcopy(model.state_dict()))
-    if not working:
-        raise ValueError(f"the first {step:.0%} of channels break the victim; prune in smaller steps, or repair longer")
-    trusted = max(1, len(working) - 1)  # whatever round came last is the likeliest to have passed by luck
-    model.load_state_dict(working[max(1, round(share * trusted)) - 1])
-    return model.eval()
+    trusted = len(working) - 1  # whatever round came last is the likeliest to have passed by luck
+    if trusted < rungs:
+        raise ValueError(
+            f"{max(0, trusted)} rounds of {step:.0%} of all channels leave the victim working, which are no {rungs} "
+            "different models: prune in smaller steps, repair longer, or ask for fewer"
+        )
+    for rung in range(1, rungs + 1):
+        model.load_state_dict(working[round(rung / rungs * trusted) - 1])
+        keep_rung(rung, model.eval())
+    return model
 
 
 def extract_label(
@@ -179,13 +191,24 @@ def transfer_last(
     return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
 
 
-def _zero_least_active(model: nn.Module, layers: list[nn.Module], ratio: float, images: Tensor) -> None:
-    """Zero this part of the layers' channels, and hold them at zero while the model is repaired."""
+def _remove_least_active(model: nn.Module, layers: list[nn.Module], ratio: float, images: Tensor) -> None:
+    """Zero this part of the layers' channels, weights and biases, and hold them at zero while the model is repaired."""
     activity = _channel_activity(model, layers, images)
-    cut = torch.cat(activity).sort().values[int(ratio * sum(map(len, activity)))]
-    for layer, active in zip(layers, activity, strict=True):
-        keep = (active >= cut).float().view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
-        masks.custom_from_mask(layer, "weight", keep)
+    # Whatever is gone ranks last, so that it stays gone.
+    activity = [
+        torch.where(layer.weight.flatten(1).any(1), active, -1.0)
+        for layer, active in zip(layers, activity, strict=True)
+    ]
+    kept = torch.ones(sum(map(len, activity)), device=activity[0].device)
+    kept[torch.cat(activity).argsort(stable=True)[: int(ratio * len(kept))]] = 0
+    for layer, keep in zip(layers, kept.split([len(active) for active in activity]), strict=True):
+        for name in _masked(layer):
+            weight = getattr(layer, name)
+            masks.custom_from_mask(layer, name, keep.view(-1, *[1] * (weight.ndim - 1)).expand_as(weight))
+
+
+def _masked(layer: nn.Module) -> list[str]:
+    return ["weight"] if layer.bias is None else ["weight", "bias"]
 
 
 def _channel_activity(model: nn.Module, layers: list[nn.Module], images: Tensor) -> list[Tensor]:

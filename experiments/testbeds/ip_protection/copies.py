@@ -13,8 +13,9 @@ from experiments.interfaces import Zoo
 
 KEPT = 0.9
 """Share of accuracy that a working copy keeps."""
-KINDS = ("unrelated", "matched", "same_images")
-"""Of strangers: with images of their own, with the attackers' queries and true labels, with the victim's images."""
+KINDS = ("unrelated", "matched", "same_images", "elsewhere")
+"""Of strangers: with images of their own, with the attackers' queries and true labels, with the victim's images, and
+published by others."""
 
 
 def strangers(zoo: Zoo, task: str, kind: str | None = None) -> list[str]:

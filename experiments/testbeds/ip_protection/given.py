@@ -1,6 +1,6 @@
 """What a lineage zoo is given: tasks, networks that learn, attacks, and how many models of each sort."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
@@ -72,18 +72,26 @@ class Attacks(TypedDict):
     transfer_l: Callable[..., nn.Module]
 
 
+class Published(TypedDict):
+    """ResNets for CIFAR that others have trained (`networks.resnet_cifar`)."""
+
+    root: str
+    """Folder of their files."""
+    depths: Sequence[int]
+
+
 class Numbers(TypedDict):
     """How many models of each sort: those of the victim's family alone, and of every family."""
 
     derived: int
     """Of each attack that continues from the victim's weights."""
     pruned: int
-    """In equal steps to the highest ratio that works."""
+    """Along one path, in equal steps to the highest ratio that works."""
     extracted: int
     """Of each extraction, in every family."""
     strangers: int
     """Of each kind, and of each task, in every family."""
     held_out: int
-    """Of the victim's task, in every family."""
+    """Of each task, in every family; and as many of the victim's that learn the owner's queries with true labels."""
     surrogates: int
     """In every family, in turn by probabilities and by labels."""

@@ -1,25 +1,28 @@
 """A lineage zoo: a victim, what attackers make of it, and strangers that owe it nothing.
 
-Roles: `victim`; the nine attacks; three kinds of strangers, all scored: `unrelated_<task>` with images of their own,
-`matched_<task>` with the attackers' queries and true labels, `same_images_<task>` with the victim's images;
-`held_out_<task>` (independent models that the owner trains to calibrate and select, never scored) and `surrogate`
-(copies that the owner makes to select, never scored). Attackers who extract have unlabelled images and ask the victim;
-none of them has one of its training images, on which its answers are the true labels and teach nothing of it.
+Roles: `victim`; the nine attacks; strangers, all scored: `unrelated_<task>` with images of their own,
+`matched_<task>` with the attackers' queries and true labels, `same_images_<task>` with the victim's images,
+`elsewhere_<task>` published by others; `held_out_<task>` (independent models that the owner trains to calibrate and
+select, never scored) and `surrogate` (copies that the owner makes to select, never scored). Attackers who extract have
+unlabelled images and ask the victim; none of them has one of its training images, on which its answers are the true
+labels and teach nothing of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from experiments.interfaces import Samples, Zoo, ZooModel
+from experiments.networks.resnet_cifar import load_published, published_file, resnet
 from experiments.samples.moved import Move, with_moved
 from experiments.testbeds.ip_protection.answers import with_fidelity
-from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Task, Train
-from experiments.testbeds.ip_protection.makers import derived, extracted, hardened, known, trained
+from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Published, Task, Train
+from experiments.testbeds.ip_protection.makers import derived, extracted, hardened, known, loaded, pruned, trained
 from experiments.training.recipe import Make, Recipe, zoo_models
 
 
@@ -35,9 +38,10 @@ def lineage(
     queries: int,
     presentations: int,
     move: Move,
+    published: Published | None = None,
     seed: int = 0,
     device: str = "cpu",
-    version: int = 3,
+    version: int = 4,
 ) -> Zoo:
     """The zoo: 9 attacks, strangers, held-out models and surrogates of every family.
 
@@ -52,6 +56,7 @@ def lineage(
         queries: how many images attackers and the owner ask the victim: a part's own, then moved copies of them.
         presentations: how many images a student is shown in all, in as many epochs as that takes.
         move: moves an image that is asked again.
+        published: strangers that others have trained, if there are any.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
         version: of the training code, part of every name; raised when that changes.
@@ -75,7 +80,9 @@ def lineage(
     family = victims[seed % len(victims)]
     target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
     recipes = [target, *strangers(plan), *owners(plan, target), *extractions(plan, target), *derivations(plan, target)]
-    return {recipe.name: plan.model(recipe, target) for recipe in recipes}
+    if published:
+        recipes += elsewhere(plan, published)
+    return {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
 
 
 @dataclass(frozen=True)
@@ -103,13 +110,13 @@ class Plan:
     def recipe(self, role: str, family: str, number: int, make: Make, *parents: Recipe, **given: Any) -> Recipe:
         """A recipe on the attackers' few labelled images of the victim's task, unless told otherwise.
 
-        `task` and `part` name other images; `which` is `few` of them, `asked` (all, and moved copies up to the number
-        of queries) or `own` (of these queries the ones that are no copies).
+        `task` and `part` name other images; `which` is `few` of them, `all`, `asked` (all, and moved copies up to the
+        number of queries) or `own` (of these queries the ones that are no copies). `network` is the family's.
         """
         wanted = {"task": self.own, "part": "attacker", "which": "few"} | given
         task, which = self.tasks[wanted["task"]], wanted["which"]
         count = self.images[wanted["task"]] if which == "few" else None
-        moved: dict[str, Any] = {} if which == "few" else {"queries": self.queries}
+        moved: dict[str, Any] = {"queries": self.queries} if which in ("asked", "own") else {}
         if which == "asked":
             moved["move"] = self.move
         return Recipe(
@@ -120,9 +127,10 @@ class Plan:
             seed=self.seed,
             version=self.version,
             data=_images(task, wanted["part"], count, **moved),
-            network=self.networks[family]["network"],
+            network=wanted.get("network") or self.networks[family]["network"],
             make=make,
             parents=parents,
+            checkpoints=wanted.get("checkpoints", ()),
             facts=partial(known, evaluation=partial(task, "evaluation", None)),
             command="python -m experiments.prepare testbed=ip_protection",
             device=self.device,
@@ -145,12 +153,11 @@ class Plan:
         epochs = max(1, round(self.presentations / self.queries))
         return partial(self.networks[family]["study"], epochs=epochs)
 
-    def model(self, recipe: Recipe, target: Recipe) -> ZooModel:
+    def models(self, recipe: Recipe, target: Recipe) -> Iterator[ZooModel]:
         """For the zoo; those with the victim's labels also know how like the victim they answer."""
         other = list(self.tasks)[2]
         if recipe.role.endswith(f"_{other}") or recipe.role in ("transfer_a", "transfer_l"):
-            (model,) = zoo_models(recipe)
-            return model
+            return zoo_models(recipe)
         return with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
 
 
@@ -166,12 +173,20 @@ def strangers(plan: Plan) -> Iterator[Recipe]:
 
 
 def owners(plan: Plan, target: Recipe) -> Iterator[Recipe]:
-    """Models that the owner trains to calibrate and to select: independent ones, and copies. None is scored."""
+    """Models that the owner trains to calibrate and to select: independent ones, and copies. None is scored.
+
+    Half of the independent ones of the victim's task learn from what copies learn from, with true labels: what parts
+    copies from these is lineage, not how they were trained.
+    """
     soft, hard = plan.attacks["extract_p"], plan.attacks["extract_l"]
     for family in plan.networks:
-        for task in plan.tasks:
-            for number in range(plan.numbers["held_out"] if task == plan.own else 1):
+        held_out = plan.numbers["held_out"]
+        for number in range(held_out):
+            for task in plan.tasks:
                 yield plan.recipe(f"held_out_{task}", family, number, plan.alone(family), task=task, part="owner")
+        for number in range(held_out, 2 * held_out):
+            study = plan.studious(family)
+            yield plan.recipe(f"held_out_{plan.own}", family, number, study, part="owner", which="asked")
         for number in range(plan.numbers["surrogates"]):
             student = plan.student(family, hard if number % 2 else soft)
             yield plan.recipe("surrogate", family, number, student, target, part="owner", which="asked")
@@ -200,9 +215,19 @@ def derivations(plan: Plan, target: Recipe) -> Iterator[Recipe]:
         yield plan.recipe("transfer_10c", family, number, partial(derived, attack=turn), target, task=corrupted)
         for role in ("transfer_a", "transfer_l"):
             yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target, task=other)
-    for number in range(1, plan.numbers["pruned"] + 1):
-        share = partial(attacks["pruning"], share=number / plan.numbers["pruned"])
-        yield plan.recipe("pruning", family, number, partial(derived, attack=share), target)
+    rungs = plan.numbers["pruned"]
+    ladder = partial(pruned, attack=partial(attacks["pruning"], rungs=rungs), path=plan.seed)
+    yield plan.recipe("pruning", family, rungs, ladder, target, which="all", checkpoints=tuple(range(1, rungs)))
+
+
+def elsewhere(plan: Plan, published: Published) -> Iterator[Recipe]:
+    """Strangers that others have trained on images of the victim's task, perhaps on its own, too."""
+    for depth in published["depths"]:
+        load = partial(load_published, published_file(published["root"], depth), depth)
+        network = partial(resnet, depth, classes=10)
+        make = partial(loaded, load=load)
+        recipe = plan.recipe(f"elsewhere_{plan.own}", f"resnet{depth}", 0, make, network=network)
+        yield replace(recipe, data=_no_images)
 
 
 @cache
@@ -217,3 +242,7 @@ def _asked(given: Callable[[], Samples], *, queries: int, move: Move | None = No
     if move:
         return with_moved(own, queries, move)
     return Samples(own.inputs[:queries], None if own.labels is None else own.labels[:queries])
+
+
+def _no_images() -> Samples:
+    return Samples(torch.empty(0))

@@ -51,13 +51,14 @@ def seen(model):
     return {image.numpy().tobytes() for image in seen_by(model)}
 
 
-def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(config):
-    testbed = instantiate(config()["testbed"], _convert_="all")
+@pytest.mark.parametrize("seed", [0, 3])
+def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(seed, config):
+    testbed = instantiate(config(f"seed={seed}")["testbed"], _convert_="all")
     owners = {}
     for model in testbed.zoo.values():
         owners.setdefault(model.role, set()).update(seen(model))
     pool = {image.numpy().tobytes() for image in testbed.samples.inputs}
-    judged = {image.numpy().tobytes() for image in digits.digits("evaluation").inputs}
+    judged = {image.numpy().tobytes() for image in digits.digits("evaluation", draw=seed).inputs}
     attackers = {"finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv"}
     allowed = {frozenset(pair) for pair in itertools.combinations([*attackers, "matched_original"], 2)}
     allowed |= {frozenset(pair) for pair in (("victim", "same_images_original"), ("surrogate", "held_out_original"))}
@@ -70,3 +71,23 @@ def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(config):
             other,
             len(shared),
         )  # two scans are twice
+
+
+def test_every_zoo_deals_the_images_out_anew(config):
+    zoos = [instantiate(config(f"seed={seed}")["testbed"], _convert_="all") for seed in (0, 1)]
+    pools = [{image.numpy().tobytes() for image in testbed.samples.inputs} for testbed in zoos]
+    victims = [seen(testbed.zoo[name]) for testbed in zoos for name in testbed.zoo if name.startswith("victim")]
+    for one, other in (pools, victims):
+        assert len(one & other) < len(one) / 4
+
+
+def test_half_of_the_held_out_models_of_the_victims_task_learn_from_queries_with_true_labels(config):
+    zoo = instantiate(config()["testbed"], _convert_="all").zoo
+    few, many = set(), set()
+    for model in zoo.values():
+        if model.role == "held_out_original":
+            (many if len(seen_by(model)) == 6000 else few).add(model.name)
+            assert len(seen_by(model)) in (400, 6000)
+    assert len(few) == len(many) == 12
+    surrogate = next(model for model in zoo.values() if model.role == "surrogate")
+    assert seen(zoo[min(many)]) == seen(surrogate)

@@ -1,0 +1,70 @@
+"""Lineage zoos of other images, of networks without a name, and of models that others have trained."""
+
+from functools import partial
+
+import pytest
+import torch
+from test_lineage import RESNET, TINY
+from torch import nn
+
+from experiments.interfaces import Samples
+from experiments.networks.resnet_cifar import PUBLISHED, resnet
+from experiments.networks.timm import build
+from experiments.testbeds.ip_protection.lineage import lineage
+
+LABELS = torch.arange(800) % 4
+DRAWN = torch.rand(800, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.5 + LABELS.view(-1, 1, 1, 1) / 8
+
+
+def photographs(part, size=None):
+    first = ["victim", "attacker", "stranger", "evaluation"].index(part) * 200
+    return Samples(DRAWN[first : first + (size or 200)], LABELS[first : first + (size or 200)])
+
+
+def small(*, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 3, 2), nn.ReLU()]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)).eval()
+
+
+COLOUR = TINY | {
+    "tasks": dict.fromkeys(TINY["tasks"], photographs),
+    "networks": {"resnet": RESNET | {"network": small}},
+}
+
+
+def test_a_zoo_can_be_made_of_colour_images_and_any_network(tmp_path):
+    zoo = lineage(cache=str(tmp_path), **COLOUR)
+    chosen = {model.role: model for model in zoo.values()}
+    for role in ("victim", "extract_p", "extract_adv", "pruning", "finetune_l", "transfer_l", "unrelated_turned"):
+        chosen[role].prepare()
+        assert chosen[role].load()(DRAWN[:2]).shape == (2, 10)
+        assert 0 <= chosen[role].facts()["accuracy"] <= 1
+
+
+def test_a_stranger_from_elsewhere_is_opened_and_not_trained(tmp_path, monkeypatch):
+    published, file = resnet(20, classes=10, seed=1), tmp_path / "resnet20.th"
+    torch.save({"state_dict": published[1].state_dict()}, file)
+    monkeypatch.setitem(PUBLISHED, 20, file.name)
+    zoo = lineage(cache=str(tmp_path), published={"root": str(tmp_path), "depths": [20]}, **COLOUR)
+    stranger = zoo["elsewhere_original-resnet20-0"]
+    stranger.prepare()
+    assert all(
+        torch.equal(one, other) for one, other in zip(stranger.load().parameters(), published.parameters(), strict=True)
+    )
+    assert 0 <= stranger.facts()["fidelity"] <= 1
+
+
+def test_a_published_stranger_that_is_not_there_is_refused(tmp_path):
+    published = partial(lineage, cache=str(tmp_path), **COLOUR)
+    stranger = published(published={"root": "nowhere", "depths": [20]})["elsewhere_original-resnet20-0"]
+    with pytest.raises(FileNotFoundError, match=r"resnet20-12fca82f\.th is missing; put a checkpoint of"):
+        stranger.prepare()
+    with pytest.raises(ValueError, match=r"depth must be one of 20, .*, not 21"):
+        published(published={"root": "nowhere", "depths": [21]})
+
+
+def test_what_timm_cannot_build_is_said_in_one_line_with_the_options():
+    with pytest.raises(ValueError, match=r"timm cannot build 'test_resnet' with widht=3: .*'widht'"):
+        build("test_resnet", classes=2, seed=0, widht=3)
