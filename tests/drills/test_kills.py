@@ -17,7 +17,10 @@ RUN = [str(ROOT / "run.py"), *TOY, "wandb=disabled", "method.represent.steps=4"]
 PREPARE = [
     *("-m", "experiments.prepare", "testbed.zoo.victims=[repvgg]", "testbed.zoo.queries=128"),
     *("testbed.zoo.presentations=256", "testbed.zoo.networks.repvgg.train.epochs=6"),
-    *(f"testbed.zoo.numbers.{sort}=1" for sort in ("derived", "extracted", "strangers", "held_out", "surrogates")),
+    *(
+        f"testbed.zoo.numbers.{sort}=1"
+        for sort in ("derived", "extracted", "strangers", "held_out", "references", "surrogates")
+    ),
     *("testbed.zoo.numbers.pruned=2", "testbed.zoo.attacks.pruning.step=0.25", "testbed.zoo.attacks.pruning.keep=0"),
     *(f"~testbed.zoo.networks.{family}" for family in ("resnet", "efficientnet", "levit")),
 ]

@@ -92,6 +92,8 @@ class Numbers(TypedDict):
     strangers: int
     """Of each kind, and of each task, in every family."""
     held_out: int
-    """Of each task, in every family; and as many of the victim's that learn the owner's queries with true labels."""
+    """That calibrate: of each task, in every family."""
+    references: int
+    """Independent models that select, in every family."""
     surrogates: int
-    """In every family, in turn by probabilities and by labels."""
+    """Copies that select, in every family, in turn by probabilities and by labels."""

@@ -2,10 +2,10 @@
 
 Roles: `victim`; the nine attacks; strangers, all scored: `unrelated_<task>` with images of their own,
 `matched_<task>` with the attackers' queries and true labels, `same_images_<task>` with the victim's images,
-`elsewhere_<task>` published by others; `held_out_<task>` (independent models that the owner trains to calibrate and
-select, never scored) and `surrogate` (copies that the owner makes to select, never scored). Attackers who extract have
-unlabelled images and ask the victim; none of them has one of its training images, on which its answers are the true
-labels and teach nothing of it.
+`elsewhere_<task>` published by others; and what the owner trains by itself and nobody scores: `held_out_<task>`,
+independent models that calibrate, `reference`, independent models that select, and `surrogate`, copies that select.
+Attackers who extract have unlabelled images and ask the victim; none of them has one of its training images, on which
+its answers are the true labels and teach nothing of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -175,18 +175,19 @@ def strangers(plan: Plan) -> Iterator[Recipe]:
 def owners(plan: Plan, target: Recipe) -> Iterator[Recipe]:
     """Models that the owner trains to calibrate and to select: independent ones, and copies. None is scored.
 
-    Half of the independent ones of the victim's task learn from what copies learn from, with true labels: what parts
+    Every second independent one of the victim's task learns from what copies learn from, with true labels: what parts
     copies from these is lineage, not how they were trained.
     """
     soft, hard = plan.attacks["extract_p"], plan.attacks["extract_l"]
     for family in plan.networks:
-        held_out = plan.numbers["held_out"]
-        for number in range(held_out):
-            for task in plan.tasks:
-                yield plan.recipe(f"held_out_{task}", family, number, plan.alone(family), task=task, part="owner")
-        for number in range(held_out, 2 * held_out):
-            study = plan.studious(family)
-            yield plan.recipe(f"held_out_{plan.own}", family, number, study, part="owner", which="asked")
+        alone, study = plan.alone(family), plan.studious(family)
+        for role, count in ((f"held_out_{plan.own}", "held_out"), ("reference", "references")):
+            for number in range(plan.numbers[count]):
+                learns = (study, "asked") if number % 2 else (alone, "few")
+                yield plan.recipe(role, family, number, learns[0], part="owner", which=learns[1])
+        for task in list(plan.tasks)[1:]:
+            for number in range(plan.numbers["held_out"]):
+                yield plan.recipe(f"held_out_{task}", family, number, alone, task=task, part="owner")
         for number in range(plan.numbers["surrogates"]):
             student = plan.student(family, hard if number % 2 else soft)
             yield plan.recipe("surrogate", family, number, student, target, part="owner", which="asked")

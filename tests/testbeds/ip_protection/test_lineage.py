@@ -38,7 +38,15 @@ TINY = {
     "queries": 96,
     "presentations": 192,
     "move": shift,
-    "numbers": {"derived": 2, "pruned": 3, "extracted": 1, "strangers": 1, "held_out": 1, "surrogates": 2},
+    "numbers": {
+        "derived": 2,
+        "pruned": 3,
+        "extracted": 1,
+        "strangers": 1,
+        "held_out": 2,
+        "references": 2,
+        "surrogates": 2,
+    },
     "networks": {"resnet": RESNET},
     "attacks": {
         "finetune_a": attacks.finetune_all,
