@@ -25,7 +25,7 @@ REFUSED = {
         ["method=modelgif/separating", "method.queries.choose.candidates=4"],
         "need budget <= candidates <= pool, not 8 <= 4 <= 160",
     ),
-    "unknown calibration": (["testbed.calibration=some"], "must be one of none, pool, architecture, not 'some'"),
+    "an extraction that is no attack": (["testbed.extractions=[extract_q]"], "extractions: 'extract_q' is no attack; "),
     "empty role": (["testbed.zoo.derived=[finetune_a]"], "no model of the zoo has the role"),
     "role that selects but does not exist": (
         ["method=modelgif/separating", "method.roles.near=[nosuch]"],

@@ -32,7 +32,7 @@ MIXES = {
         ["TypeError: .*", *2 * ["testbed.budget must lie .* not 161"]],
     ),
     "a wrong choice": Mix(
-        ["method=agreement", "testbed.calibration=none,nosuch"], 1, ["calibration must be one of none, .* not 'nosuch'"]
+        ["method=agreement", "testbed.extractions=[],[nosuch]"], 1, ["extractions: 'nosuch' is no attack; .*"]
     ),
     "a method that does not fit": Mix(["method=relearn_time,agreement"], 1, ["Relearn time needs pools .*"]),
     "a wrong setting": Mix(["method=agreement", "+method.leak=abc,false,5"], 1, 2 * ["method.leak must be .*"]),

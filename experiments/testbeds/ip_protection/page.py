@@ -14,8 +14,13 @@ from experiments.statistics.intervals import Estimate, clustered_auc
 from experiments.storage import record
 from experiments.testbeds.ip_protection.copies import KINDS, told_apart
 
-NAMES = {"unrelated": "own images", "matched": "queries, true labels", "same_images": "victim's images"}
-"""What strangers of each kind learn from."""
+NAMES = {
+    "unrelated": "own images",
+    "matched": "queries, true labels",
+    "same_images": "victim's images",
+    "elsewhere": "published",
+}
+"""What strangers of each kind learn from, or where they come from."""
 
 
 def auc_heat_map(found: Experiment) -> Figure:
@@ -76,11 +81,35 @@ def kinds(found: Experiment) -> str:
         "what they learnt from; mean over zoos with the 95 % interval of a bootstrap that draws zoos, then models, "
         "or of as many models without zoos where that is wider. "
         "Derived models, which share the victim's architecture, against strangers of that architecture alone: there "
-        "the null, whose networks are untrained, has nothing to go by. Zoos have models of their own, but share all "
-        "images: intervals leave out what other images would change. Strangers with the attackers' queries and true "
+        "the null, whose networks are untrained, has nothing to go by. Strangers with the attackers' queries and true "
         "labels are more accurate than the victim and its copies, which helps whoever looks where the victim errs: the "
         "last two rows are no methods, but what is known of the models, ranked (more like the victim, and less "
         "accurate, is nearer).",
+        pd.DataFrame.from_dict(rows, orient="index").replace(NOTHING, None).dropna(axis=1, how="all").fillna(NOTHING),
+    )
+
+
+def calibrated(found: Experiment) -> str:
+    """AUC raw and in units of held-out models' spread, and what would be accused at a stated rate of false alarms."""
+    columns = {
+        f"auc{units}/{attack}": f"{found.page['columns'][f'auc/{attack}']}, {title}"
+        for attack in ("pooled", "extract_l", "extract_p", "extract_adv")
+        for units, title in (("", "raw"), ("_by_task", "by task"), ("_by_architecture", "by architecture"))
+        if attack == "pooled" or units != "_by_task"
+    }
+    for percent in (5, 10):
+        columns[f"found_at_{percent}/pooled"] = f"Copies accused at {percent} %"
+        columns[f"alarms_at_{percent}/pooled"] = f"Strangers accused at {percent} %"
+    rows = {
+        label: {title: decimal(mean(found.metrics(runs), key)) for key, title in columns.items()}
+        for label, runs in found.rows().items()
+    }
+    return section(
+        "**What does knowing independent models help?** AUC of distances as they are, and in units of the spread of "
+        "independent models that the owner trained on images of its own: (distance − mean) / standard deviation, over "
+        "those of the suspect's task, which within one task changes nothing, or of its task and architecture. Accused "
+        "at a rate: models whose conformal p-value among the held-out ones is at most that; no suspect sets that "
+        "threshold. Of strangers, at most that share should be, if they are like the held-out models.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 

@@ -8,12 +8,12 @@ import pandas as pd
 
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.statistics.intervals import auc, margin, named, refuse_dead, tpr_at_fpr
+from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
+from experiments.testbeds.ip_protection.calibration import in_units, p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
-CALIBRATIONS = ("none", "pool", "architecture")
 RATES = {1: 0.01, 5: 0.05, 10: 0.10}
 
 
@@ -22,8 +22,8 @@ class IPProtection:
     """Victim against suspects.
 
     Roles of the zoo: `victim`; each attack's name; strangers, the negatives that are scored: `unrelated_<task>`, and
-    of the victim's task `matched_<task>` and `same_images_<task>`; `held_out_<task>`, independent models that
-    calibrate and select, and are never scored.
+    of the victim's task `matched_<task>`, `same_images_<task>` and `elsewhere_<task>`; `held_out_<task>`, independent
+    models that calibrate and select, and are never scored.
     """
 
     zoo: Zoo
@@ -35,20 +35,14 @@ class IPProtection:
     """Attack -> task whose strangers it must be told from."""
     extractions: Sequence[str]
     """Attacks that train a fresh network on the victim's answers; the others continue from its weights."""
-    calibration: str = "none"
-    """What is subtracted from a distance: nothing, the mean distance of the task's held-out models, or of those of
-    the suspect's architecture. The first shifts all models of a task alike: no AUC within one task can change by it,
-    only what is pooled over tasks."""
 
     def __post_init__(self) -> None:
-        if self.calibration not in CALIBRATIONS:
-            raise ValueError(f"calibration must be one of {', '.join(CALIBRATIONS)}, not {self.calibration!r}")
         for attack in self.extractions:
             if attack not in self.attacks:
                 raise ValueError(f"extractions: {attack!r} is no attack; {nearest(attack, self.attacks, 'these are')}")
         known = {model.role for model in self.zoo.values()}
         unrelated = {f"unrelated_{task}" for task in self.attacks.values()}
-        for role in ["victim", *sorted({*self.attacks} | unrelated)]:
+        for role in ["victim", *sorted({*self.attacks} | unrelated | self._held_out_roles)]:
             if role not in known:
                 has = nearest(role, sorted(known), "the roles are")
                 raise ValueError(f"no model of the zoo has the role {role!r}; {has}")
@@ -66,10 +60,9 @@ class IPProtection:
         return frozenset({"classifiers", "equal_classes", "heads", "source"} | labels)
 
     def pairs(self) -> list[Pair]:
-        """The victim with every scored model and, if they calibrate, with the held-out ones."""
-        victim = self._names("victim")[0]
-        held_out = {f"held_out_{task}" for task in self.attacks.values()} if self.calibration != "none" else set()
-        return [(victim, name) for name, model in self.zoo.items() if model.role in self.tested_roles | held_out]
+        """The victim with every scored model, and with the held-out ones that calibrate."""
+        victim, met = self._names("victim")[0], self.tested_roles | self._held_out_roles
+        return [(victim, name) for name, model in self.zoo.items() if model.role in met]
 
     def score(self, distances: pd.DataFrame) -> Report:
         """AUC, margin and TPR of copies, for every attack and over all of them, with intervals; curves over the budget.
@@ -77,11 +70,17 @@ class IPProtection:
         `auc/<attack>` is of copies against all strangers of its task, `auc_<kind>/` against one kind of them,
         `auc_architecture/` of derived models against strangers of the victim's architecture alone, and
         `auc_not_copied/` of models that are no copies, where chance is right. What a zoo has no models for is left out.
+
+        Calibrated: `auc_by_task/` and `auc_by_architecture/` of distances in units of the spread of held-out models of
+        a suspect's task, or of its architecture, too; the first changes no AUC within one task. `found_at_5/` is the
+        share of copies that the owner would accuse at 5 % false alarms, knowing no suspect: those whose conformal
+        p-value is at most that; `alarms_at_5/` the share of strangers that it would.
         """
         refuse_dead(distances)
-        table = self._calibrated(distances.droplevel("source"))
+        table = distances.droplevel("source")
         suspects = described(self.zoo, self.attacks, frozenset(self.extractions))
         suspects["distance"] = table.mean(axis=1)[suspects.index]
+        self._calibrate(suspects, self._held_out(table))
         metrics: dict[str, float] = {}
         for attack, task in self.attacks.items():
             self._judge(metrics, attack, suspects[suspects["role"] == attack], _strangers(suspects, task))
@@ -118,6 +117,15 @@ class IPProtection:
         for title, (near, far) in sides.items():
             if len(near) and len(far):
                 metrics |= named(f"{title}/{name}", auc(near["distance"].to_numpy(), far["distance"].to_numpy()))
+        for units in ("by_task", "by_architecture"):
+            if len(copies(attacked)) and len(strangers):
+                near, far = copies(attacked)[units].to_numpy(), strangers[units].to_numpy()
+                metrics |= named(f"auc_{units}/{name}", auc(near, far))
+        for title, models in {"found": copies(attacked), "alarms": strangers}.items():
+            for percent, rate in RATES.items():
+                if len(models):
+                    accused = int((models["p"] <= rate).sum())
+                    metrics |= named(f"{title}_at_{percent}/{name}", proportion(accused, len(models)))
         known = attacked[["accuracy", "fidelity", "divergence", "copy"]].mean().dropna()
         metrics |= {f"{fact}/{name}": float(value) for fact, value in known.items()}
         metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(copies(attacked)), len(strangers)
@@ -129,27 +137,27 @@ class IPProtection:
             for percent, rate in RATES.items():
                 metrics |= named(f"tpr_at_{percent}/{name}", tpr_at_fpr(near, far, rate))
 
-    def _calibrated(self, table: pd.DataFrame) -> pd.DataFrame:
-        if self.calibration == "none":
-            return table
-        adjusted = table.copy()
-        for name in table.index:
-            task = self._task(name)
-            peers = [
-                peer
-                for peer in self._names(f"held_out_{task}")
-                if self.calibration == "pool" or self.zoo[peer].architecture == self.zoo[name].architecture
-            ]
-            if not peers:
-                raise ValueError(f"calibration={self.calibration}: no held-out model of {task} is like {name}")
-            adjusted.loc[name] = table.loc[name] - table.loc[peers].mean()
-        return adjusted
+    @property
+    def _held_out_roles(self) -> frozenset[str]:
+        return frozenset(f"held_out_{task}" for task in self.attacks.values())
 
-    def _task(self, name: str) -> str:
-        role = self.zoo[name].role
-        for kind in (*KINDS, "held_out"):
-            role = role.removeprefix(f"{kind}_")
-        return self.attacks.get(role, role)
+    def _held_out(self, table: pd.DataFrame) -> pd.DataFrame:
+        """What calibrates: of each held-out model its task, architecture and distance."""
+        models = {name: model for name, model in self.zoo.items() if model.role in self._held_out_roles}
+        return pd.DataFrame(
+            {
+                "task": {name: model.role.removeprefix("held_out_") for name, model in models.items()},
+                "architecture": {name: model.architecture for name, model in models.items()},
+                "distance": table.mean(axis=1)[list(models)],
+            }
+        )
+
+    def _calibrate(self, suspects: pd.DataFrame, held_out: pd.DataFrame) -> None:
+        """Add each suspect's distance in units of held-out models' spread, and its p-value."""
+        suspects["by_task"] = in_units(suspects, held_out, within=("task",))
+        both = ("task", "architecture")
+        suspects["by_architecture"] = in_units(suspects, held_out, within=both)
+        suspects["p"] = p_values(suspects["by_architecture"], in_units(held_out, held_out, within=both))
 
     def _curves(self, table: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
         """AUC of each attack on the first 1, 2, 4, ... reference points: one measurement serves every budget."""

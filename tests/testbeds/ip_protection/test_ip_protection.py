@@ -9,9 +9,7 @@ import pytest
 from conftest import TOY
 from hydra.utils import instantiate
 
-from experiments.interfaces import ZooModel
 from experiments.statistics.intervals import auc
-from experiments.testbeds.ip_protection import toy
 from experiments.testbeds.ip_protection.copies import KINDS
 
 
@@ -74,7 +72,8 @@ def test_what_the_pictures_need_is_in_the_matrices(testbed):
     table = oracle(testbed)
     report = testbed.score(table)
     suspects, curves = report.matrices["suspects"], report.matrices["curves"]
-    assert suspects["distance"].to_dict() == pytest.approx(table.mean(axis=1).droplevel("source").to_dict())
+    means = table.mean(axis=1).droplevel("source")
+    assert suspects["distance"].to_dict() == pytest.approx(means[suspects.index].to_dict())
     for attack, task in testbed.attacks.items():
         near = suspects[suspects["role"] == attack]
         far = suspects[suspects["role"].isin([f"{kind}_{task}" for kind in KINDS])]
@@ -92,31 +91,67 @@ def test_a_method_without_reference_points_has_no_curve(testbed):
 
 def test_roles_that_select_or_calibrate_are_never_scored(testbed):
     scored = {role for role in testbed.tested_roles if role.startswith(KINDS)} | set(testbed.attacks)
-    held_out = {model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "surrogate"))}
-    assert held_out
-    assert not scored & held_out
-    assert {testbed.zoo[target].role for _, target in testbed.pairs()} == scored
-    calibrated = replace(testbed, calibration="pool")
-    table = oracle(calibrated)
-    stirred = table.drop([pair for pair in calibrated.pairs() if calibrated.zoo[pair[1]].role in held_out])
-    assert testbed.score(stirred).metrics == testbed.score(table).metrics
+    kept = {
+        model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "reference", "surrogate"))
+    }
+    assert len(kept) == 5
+    assert not scored & kept
+    met = {testbed.zoo[target].role for _, target in testbed.pairs()}
+    assert met == scored | {role for role in kept if role.startswith("held_out")}
+    table = oracle(testbed)
+    moved = table.copy()
+    moved.loc[[pair for pair in testbed.pairs() if testbed.zoo[pair[1]].role in kept]] += 0.3
+    raw, other = testbed.score(table), testbed.score(moved)
+    assert not set(raw.matrices["suspects"]["role"]) & kept
+    calibrated = ("auc_by", "found", "alarms")
+    assert {key: value for key, value in raw.metrics.items() if not key.startswith(calibrated)} == {
+        key: value for key, value in other.metrics.items() if not key.startswith(calibrated)
+    }
 
 
-def test_calibration_removes_what_independent_models_of_an_architecture_share(testbed):
+def of_another_family(testbed, shift):
+    """Models numbered 1, and held-out ones beside them, are of another architecture, where distances are larger."""
     zoo = dict(testbed.zoo)
-    shift = {}
     for name, model in testbed.zoo.items():
         if name.endswith("-1"):
             zoo[name] = replace(model, architecture="other")
-            shift[name] = 2.0
+        if name.startswith("held_out"):
+            zoo |= {f"{name}-{twin}": replace(model, name=f"{name}-{twin}", architecture="other") for twin in range(2)}
     testbed = replace(testbed, zoo=zoo)
-    pool = replace(testbed, calibration="pool")
-    table = oracle(pool)
-    for pair in pool.pairs():
-        table.loc[[pair]] += shift.get(pair[1], 0)
-    assert testbed.score(table).metrics["auc/mean"] < 1
-    assert pool.score(table).metrics["auc/mean"] < 1
-    assert replace(testbed, calibration="architecture").score(table).metrics["auc/mean"] == 1
+    table = oracle(testbed)
+    for pair in testbed.pairs():
+        if zoo[pair[1]].architecture == "other":
+            table.loc[[pair]] += shift
+    return testbed, table
+
+
+def test_calibration_by_architecture_removes_what_independent_models_of_an_architecture_share(testbed):
+    metrics = testbed.score(oracle(testbed)).metrics
+    assert metrics["auc_by_task/pooled"] == metrics["auc_by_architecture/pooled"] == 1
+    testbed, table = of_another_family(testbed, shift=2.0)
+    metrics = testbed.score(table).metrics
+    assert metrics["auc/mean"] < 1
+    assert metrics["auc_by_task/extract_l"] == metrics["auc/extract_l"] < 1
+    for attack in (*testbed.attacks, "pooled"):
+        assert metrics[f"auc_by_architecture/{attack}"] == 1
+
+
+def test_calibration_by_task_changes_no_auc_within_a_task_but_what_is_pooled(testbed):
+    table = oracle(testbed, near=0.4, far=0.6) + np.random.default_rng(3).normal(0, 0.3, (len(testbed.pairs()), 1))
+    table.loc[[pair for pair in testbed.pairs() if pair[1].startswith("held_out_turned")]] += 5
+    metrics = testbed.score(table).metrics
+    for attack in testbed.attacks:
+        assert metrics[f"auc/{attack}"] == metrics[f"auc_by_task/{attack}"]
+    assert metrics["auc/pooled"] != metrics["auc_by_task/pooled"]
+
+
+def test_whoever_is_nearer_than_every_held_out_model_is_accused_and_strangers_rarely_are(testbed):
+    metrics = testbed.score(oracle(testbed)).metrics
+    assert metrics["found_at_10/pooled"] == 1  # of nine held-out models, the nearest is at 1 / 10
+    assert metrics["found_at_5/pooled"] == 0
+    assert metrics["alarms_at_10/pooled"] < 0.3
+    suspects = testbed.score(oracle(testbed)).matrices["suspects"]
+    assert set(suspects.loc[suspects["role"].isin(testbed.attacks), "p"]) == {0.1}
 
 
 def known(testbed, facts):
@@ -203,21 +238,18 @@ def test_derived_attacks_are_told_from_strangers_of_the_victims_architecture_alo
     assert "auc_architecture/extract_l" not in metrics
 
 
-def test_a_pooled_calibration_changes_no_auc_within_a_task(testbed):
-    pool = replace(testbed, calibration="pool")
-    table = oracle(pool, near=0.4, far=0.6) + np.random.default_rng(3).normal(0, 0.3, (len(pool.pairs()), 1))
-    table.loc[[pair for pair in pool.pairs() if pair[1].startswith("held_out_turned")]] += 5
-    plain, calibrated = testbed.score(table.loc[testbed.pairs()]).metrics, pool.score(table).metrics
-    for attack in testbed.attacks:
-        assert plain[f"auc/{attack}"] == calibrated[f"auc/{attack}"]
-    assert plain["auc/pooled"] != calibrated["auc/pooled"]
-
-
-def test_calibration_without_a_held_out_peer_says_so(testbed):
-    lonely = {**testbed.zoo, "odd": ZooModel("odd", "extract_l", "unheard-of", lambda: toy.network(0))}
-    odd = replace(testbed, zoo=lonely, calibration="architecture")
-    with pytest.raises(ValueError, match="no held-out model of original is like odd"):
-        odd.score(oracle(odd))
+def test_calibration_without_held_out_peers_says_so(testbed):
+    zoo = {
+        name: model
+        for name, model in testbed.zoo.items()
+        if not (name.startswith("held_out_turned") and name != "held_out_turned-0")
+    }
+    lonely = replace(testbed, zoo=zoo)
+    with pytest.raises(ValueError, match="its task, turned, has 1 held-out models, and a spread needs two"):
+        lonely.score(oracle(lonely))
+    without = {name: model for name, model in zoo.items() if not name.startswith("held_out_turned")}
+    with pytest.raises(ValueError, match="no model of the zoo has the role 'held_out_turned'"):
+        replace(testbed, zoo=without)
 
 
 def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed, tmp_path):

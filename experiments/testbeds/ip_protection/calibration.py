@@ -1,0 +1,57 @@
+"""Distances in units of what independent models show, and a verdict on each suspect at a stated rate of false alarms.
+
+Strangers of one architecture, or of one task, are at a typical distance that says nothing of lineage. Models that the
+owner has trained by itself show it, with its spread; they are never scored.
+"""
+
+import numpy as np
+import pandas as pd
+
+ENOUGH = 3
+"""Held-out models of an architecture that show a spread; with fewer, all of the task do."""
+
+
+def in_units(suspects: pd.DataFrame, held_out: pd.DataFrame, *, within: tuple[str, ...]) -> pd.Series:
+    """Each suspect's distance minus the mean of its peers' distances, in units of their standard deviation.
+
+    Negative is nearer than strangers are. A suspect that is a held-out model itself is no peer of its own.
+
+    Args:
+        suspects: a row a model: `distance`, `task`, `architecture`.
+        held_out: the same of independent models.
+        within: what a peer shares with a suspect: ("task",) or ("task", "architecture"); the task alone where fewer
+            than three share it all.
+
+    Raises:
+        ValueError: if no two held-out models have a suspect's task.
+    """
+    found = {}
+    for name, suspect in suspects.iterrows():
+        others = held_out.drop(index=name, errors="ignore")
+        peers = others[(others[list(within)] == suspect[list(within)]).all(axis=1)]
+        if len(peers) < ENOUGH:
+            peers = others[others["task"] == suspect["task"]]
+        if len(peers) < 2:
+            raise ValueError(
+                f"{name}: its task, {suspect['task']}, has {len(peers)} held-out models, and a spread needs two: "
+                "give the zoo more (testbed.zoo.numbers.held_out)"
+            )
+        distances = peers["distance"].to_numpy(float)
+        spread = distances.std(ddof=1)
+        # All equal, as untrained networks of one family are: then a difference counts as it is.
+        spread = spread if spread > 1e-6 * max(1.0, np.abs(distances).max()) else 1.0
+        found[name] = (suspect["distance"] - distances.mean()) / spread
+    return pd.Series(found, dtype=float)
+
+
+def p_values(units: pd.Series, strangers: pd.Series) -> pd.Series:
+    """Conformal p-values (Vovk, Gammerman and Shafer, 2005): how often an independent model would be as near.
+
+    (1 + strangers at least as near) / (1 + strangers), from 1 / (1 + strangers) to 1. Where suspects that are
+    independent and the strangers are exchangeable, a p of at most a rate comes up at most at that rate.
+
+    >>> p_values(pd.Series({"near": -3.0, "far": 1.0}), pd.Series([0.0, 1.0, 2.0])).to_dict()
+    {'near': 0.25, 'far': 0.75}
+    """
+    near = np.searchsorted(np.sort(strangers.to_numpy(float)), units.to_numpy(float), side="right")
+    return pd.Series((1 + near) / (1 + len(strangers)), index=units.index)

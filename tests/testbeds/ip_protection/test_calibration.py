@@ -1,0 +1,59 @@
+"""Units of held-out models' spread, and conformal p-values that come up as often as they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.testbeds.ip_protection.calibration import in_units, p_values
+
+BOTH = ("task", "architecture")
+
+
+def models(distances, task="digits", architecture="plain"):
+    return pd.DataFrame({"distance": distances, "task": task, "architecture": architecture}, dtype=object)
+
+
+def test_units_are_the_mean_and_standard_deviation_of_the_suspects_peers():
+    peers = pd.concat([models([1.0, 2.0, 3.0]), models([10.0, 20.0, 30.0], architecture="other")], ignore_index=True)
+    suspects = pd.concat([models([0.0]), models([0.0], architecture="other")]).set_axis(["one", "two"])
+    assert in_units(suspects, peers, within=BOTH).tolist() == [-2.0, -2.0]
+    assert in_units(suspects, peers, within=("task",)).nunique() == 1
+
+
+def test_an_architecture_with_fewer_than_three_held_out_models_takes_those_of_the_task():
+    peers = pd.concat([models([1.0, 2.0, 3.0]), models([9.0, 9.5], architecture="rare")], ignore_index=True)
+    rare = models([5.0], architecture="rare").set_axis(["suspect"])
+    assert in_units(rare, peers, within=BOTH).tolist() == in_units(rare, peers, within=("task",)).tolist()
+
+
+def test_a_held_out_model_is_no_peer_of_its_own():
+    peers = models([1.0, 2.0, 3.0, 100.0])
+    assert in_units(peers, peers, within=BOTH)[3] == 98.0
+
+
+def test_peers_without_spread_leave_differences_as_they_are():
+    suspects = models([0.5, 2.0]).set_axis(["one", "two"])
+    assert in_units(suspects, models([0.5] * 3), within=BOTH).tolist() == [0.0, 1.5]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.3])
+def test_independent_models_are_accused_at_most_at_the_stated_rate(rate):
+    random = np.random.default_rng(0)
+    accused = [
+        float((p_values(pd.Series(drawn[:20]), pd.Series(drawn[20:])) <= rate).mean())
+        for drawn in random.exponential(size=(2000, 59))
+    ]
+    assert rate - 0.03 < np.mean(accused) < rate + 0.01
+
+
+def test_units_of_few_peers_keep_the_rate_roughly_in_families_at_different_distances():
+    random, accused = np.random.default_rng(1), []
+    for _ in range(100):
+        held_out, strangers = (
+            pd.concat([models(random.normal(at, at / 10, count), architecture=f"{at}") for at in (1, 5, 20)])
+            for count in (8, 4)
+        )
+        held_out, strangers = held_out.reset_index(drop=True), strangers.set_axis(list("abcdefghijkl"))
+        own = in_units(held_out, held_out, within=BOTH)
+        accused.append(float((p_values(in_units(strangers, held_out, within=BOTH), own) <= 0.1).mean()))
+    assert 0.04 < np.mean(accused) < 0.12
