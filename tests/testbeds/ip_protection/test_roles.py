@@ -4,9 +4,11 @@ import itertools
 from collections import Counter
 
 import pytest
+import torch
 from hydra.utils import instantiate
 
-from experiments.samples import digits
+from experiments.interfaces import Samples
+from experiments.samples import digits, photographs
 
 
 def test_the_default_zoo_has_nine_attacks_four_families_and_six_strangers_of_each_kind(config):
@@ -89,3 +91,39 @@ def test_every_second_independent_model_of_the_owners_learns_from_queries_with_t
         learn = {name: seen_by(model) for name, model in zoo.items() if model.role == role}
         assert Counter(map(len, learn.values())) == {400: 8, 6000: 8}
         assert all(seen(zoo[name]) == seen(surrogate) for name, images in learn.items() if len(images) == 6000)
+
+
+PARTS = {
+    "victim": ["victim", "same_images_original"],
+    "attacker": ["finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv", "matched_original"],
+    "owner": ["held_out_original", "held_out_corrupted", "held_out_turned", "reference", "surrogate"],
+    "stranger": ["unrelated_original", "unrelated_corrupted", "unrelated_turned"],
+}
+"""Whose photographs each role has; transfers have the attackers', and published models none of the zoo's."""
+
+
+def test_every_model_of_the_zoo_of_photographs_learns_from_those_of_its_part_alone(config, monkeypatch):
+    count = {"train": 20000, "test": 4000}
+
+    def read(source, root):
+        images = torch.rand(count[source], 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        first = 0 if source == "train" else count["train"]
+        return Samples(images, 2 * torch.arange(first, first + count[source]))  # a label says which photograph it is
+
+    monkeypatch.setattr(photographs, "_read", read)
+    place = ["testbed/zoo=lineage_mid_published", "testbed/samples=photographs", "testbed.samples.root=fabricated"]
+    testbed = instantiate(config(*place)["testbed"], _convert_="all")
+    learnt = {}
+    for model in testbed.zoo.values():
+        labels = model.prepare.args[0].data().labels
+        if labels is not None:  # turned ones lose the last bit
+            learnt.setdefault(model.role, set()).update((labels // 2).tolist())
+    parts, first = {}, 0
+    for part, size in photographs.PARTS.items():
+        parts[part], first = set(range(first, first + size)), first + size
+    expected = {role: parts[part] for part, roles in PARTS.items() for role in roles}
+    expected |= {role: parts["attacker"] for role in ("transfer_10c", "transfer_a", "transfer_l")}
+    assert learnt.keys() == expected.keys()
+    for role, images in learnt.items():
+        assert images <= expected[role], role
+    assert set((testbed.samples.labels // 2).tolist()) == set(range(22000, 24000))
