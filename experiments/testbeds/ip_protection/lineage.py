@@ -50,13 +50,13 @@ def lineage(
         tasks: three of them: the victim's own, the same under corruption, and one with other labels.
         networks: family -> network and how it learns.
         attacks: the eight of `Attacks` -> function and settings.
-        victims: families that may be the victim's; zoo seeds take them in turn.
+        victims: families that may be the victim's, or published models; zoo seeds take them in turn.
         numbers: how many models of each sort.
         images: task -> how many labelled images of it everybody has who does not ask the victim; None for all.
         queries: how many images attackers and the owner ask the victim: a part's own, then moved copies of them.
         presentations: how many images a student is shown in all, in as many epochs as that takes.
         move: moves an image that is asked again.
-        published: strangers that others have trained, if there are any.
+        published: models that others have trained, if there are any: strangers, or the victim.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
         version: of the training code, part of every name; raised when that changes.
@@ -65,9 +65,10 @@ def lineage(
         ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1, or
             nothing is asked.
     """
+    foreign = {f"resnet{depth}": depth for depth in published["depths"]} if published else {}
     for family in victims or [""]:
-        if family not in networks:
-            raise ValueError(f"victims must be some of {', '.join(networks)}, not {family or 'none'!r}")
+        if family not in {**networks, **foreign}:
+            raise ValueError(f"victims must be some of {', '.join([*networks, *foreign])}, not {family or 'none'!r}")
     if len(tasks) != 3:
         raise ValueError(f"tasks must be the victim's, a corrupted and another one, not {', '.join(tasks) or 'none'}")
     for name, number in {**numbers, "queries": queries, "presentations": presentations}.items():
@@ -78,10 +79,15 @@ def lineage(
     folder = Path(cache) / "lineage"
     plan = Plan(folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device)
     family = victims[seed % len(victims)]
-    target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
-    recipes = [target, *strangers(plan), *owners(plan, target), *extractions(plan, target), *derivations(plan, target)]
-    if published:
-        recipes += elsewhere(plan, published)
+    others = [elsewhere(plan, published["root"], foreign[name]) for name in foreign if published and name != family]
+    if published and family in foreign:
+        # It has learnt from everybody's images, on which its answers are the true labels: nobody can extract it.
+        target = elsewhere(plan, published["root"], foreign[family], role="victim")
+        made = [*continued(plan, target)]
+    else:
+        target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
+        made = [*surrogates(plan, target), *extractions(plan, target), *continued(plan, target), *moved(plan, target)]
+    recipes = [target, *strangers(plan), *others, *independent(plan), *made]
     return {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
 
 
@@ -172,13 +178,23 @@ def strangers(plan: Plan) -> Iterator[Recipe]:
             yield plan.recipe(f"same_images_{plan.own}", family, number, alone, part="victim")
 
 
-def owners(plan: Plan, target: Recipe) -> Iterator[Recipe]:
-    """Models that the owner trains to calibrate and to select: independent ones, and copies. None is scored.
+def elsewhere(plan: Plan, root: str, depth: int, *, role: str | None = None) -> Recipe:
+    """A model that others have trained on images of the victim's task, perhaps on everybody's: a stranger, by default.
 
-    Every second independent one of the victim's task learns from what copies learn from, with true labels: what parts
-    copies from these is lineage, not how they were trained.
+    All depths are one family.
     """
-    soft, hard = plan.attacks["extract_p"], plan.attacks["extract_l"]
+    make = partial(loaded, load=partial(load_published, published_file(root, depth), depth))
+    network = partial(resnet, depth, classes=10)
+    recipe = plan.recipe(role or f"elsewhere_{plan.own}", f"resnet{depth}", 0, make, network=network)
+    return replace(recipe, data=_no_images, architecture="resnet_cifar")
+
+
+def independent(plan: Plan) -> Iterator[Recipe]:
+    """Strangers that the owner trains to calibrate, and to select. None is scored.
+
+    Every second one of the victim's task learns from what copies learn from, with true labels: what parts copies from
+    these is lineage, not how they were trained.
+    """
     for family in plan.networks:
         alone, study = plan.alone(family), plan.studious(family)
         for role, count in ((f"held_out_{plan.own}", "held_out"), ("reference", "references")):
@@ -188,8 +204,14 @@ def owners(plan: Plan, target: Recipe) -> Iterator[Recipe]:
         for task in list(plan.tasks)[1:]:
             for number in range(plan.numbers["held_out"]):
                 yield plan.recipe(f"held_out_{task}", family, number, alone, task=task, part="owner")
+
+
+def surrogates(plan: Plan, target: Recipe) -> Iterator[Recipe]:
+    """Copies that the owner makes to select, in turn by probabilities and by labels. None is scored."""
+    attacks = plan.attacks["extract_p"], plan.attacks["extract_l"]
+    for family in plan.networks:
         for number in range(plan.numbers["surrogates"]):
-            student = plan.student(family, hard if number % 2 else soft)
+            student = plan.student(family, attacks[number % 2])
             yield plan.recipe("surrogate", family, number, student, target, part="owner", which="asked")
 
 
@@ -205,30 +227,26 @@ def extractions(plan: Plan, target: Recipe) -> Iterator[Recipe]:
             yield plan.recipe("extract_adv", family, number, hostile, target, stolen, which="own")
 
 
-def derivations(plan: Plan, target: Recipe) -> Iterator[Recipe]:
-    """Models that go on from the victim's weights."""
+def continued(plan: Plan, target: Recipe) -> Iterator[Recipe]:
+    """Models that go on from the victim's weights, on its task."""
+    make = partial(plan.recipe, network=target.network)
+    family, rungs = target.architecture, plan.numbers["pruned"]
+    for number in range(plan.numbers["derived"]):
+        for role in ("finetune_a", "finetune_l"):
+            yield make(role, family, number, partial(derived, attack=plan.attacks[role]), target)
+    ladder = partial(pruned, attack=partial(plan.attacks["pruning"], rungs=rungs), path=plan.seed)
+    yield make("pruning", family, rungs, ladder, target, which="all", checkpoints=tuple(range(1, rungs)))
+
+
+def moved(plan: Plan, target: Recipe) -> Iterator[Recipe]:
+    """Models that go on from the victim's weights, on other tasks."""
     family, attacks = target.architecture, plan.attacks
     _, corrupted, other = plan.tasks
     for number in range(plan.numbers["derived"]):
-        for role in ("finetune_a", "finetune_l"):
-            yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target)
         turn = attacks["transfer_a" if number % 2 else "transfer_l"]
         yield plan.recipe("transfer_10c", family, number, partial(derived, attack=turn), target, task=corrupted)
         for role in ("transfer_a", "transfer_l"):
             yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target, task=other)
-    rungs = plan.numbers["pruned"]
-    ladder = partial(pruned, attack=partial(attacks["pruning"], rungs=rungs), path=plan.seed)
-    yield plan.recipe("pruning", family, rungs, ladder, target, which="all", checkpoints=tuple(range(1, rungs)))
-
-
-def elsewhere(plan: Plan, published: Published) -> Iterator[Recipe]:
-    """Strangers that others have trained on images of the victim's task, perhaps on its own, too."""
-    for depth in published["depths"]:
-        load = partial(load_published, published_file(published["root"], depth), depth)
-        network = partial(resnet, depth, classes=10)
-        make = partial(loaded, load=load)
-        recipe = plan.recipe(f"elsewhere_{plan.own}", f"resnet{depth}", 0, make, network=network)
-        yield replace(recipe, data=_no_images)
 
 
 @cache

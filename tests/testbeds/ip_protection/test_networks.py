@@ -43,17 +43,40 @@ def test_a_zoo_can_be_made_of_colour_images_and_any_network(tmp_path):
         assert 0 <= chosen[role].facts()["accuracy"] <= 1
 
 
-def test_a_stranger_from_elsewhere_is_opened_and_not_trained(tmp_path, monkeypatch):
-    published, file = resnet(20, classes=10, seed=1), tmp_path / "resnet20.th"
-    torch.save({"state_dict": published[1].state_dict()}, file)
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A network that counts as published, and where its file lies."""
+    network, file = resnet(20, classes=10, seed=1), tmp_path / "resnet20.th"
+    torch.save({"state_dict": network[1].state_dict()}, file)
     monkeypatch.setitem(PUBLISHED, 20, file.name)
-    zoo = lineage(cache=str(tmp_path), published={"root": str(tmp_path), "depths": [20]}, **COLOUR)
-    stranger = zoo["elsewhere_original-resnet20-0"]
+    return network, {"published": {"root": str(tmp_path), "depths": [20, 32]}}
+
+
+def test_a_stranger_from_elsewhere_is_opened_and_not_trained(published, tmp_path):
+    network, given = published
+    stranger = lineage(cache=str(tmp_path), **given, **COLOUR)["elsewhere_original-resnet20-0"]
     stranger.prepare()
-    assert all(
-        torch.equal(one, other) for one, other in zip(stranger.load().parameters(), published.parameters(), strict=True)
-    )
+    pairs = zip(stranger.load().parameters(), network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
     assert 0 <= stranger.facts()["fidelity"] <= 1
+
+
+def test_a_published_victim_is_changed_and_not_asked(published, tmp_path):
+    network, given = published
+    zoo = lineage(cache=str(tmp_path), **given, **COLOUR | {"victims": ["resnet20"]})
+    roles = {model.role for model in zoo.values()}
+    assert not any(role.startswith(("extract", "surrogate", "transfer")) for role in roles)
+    assert [name for name, model in zoo.items() if model.architecture == "resnet_cifar" and "elsewhere" in name] == [
+        "elsewhere_original-resnet32-0"
+    ]
+    tuned = zoo["finetune_l-resnet_cifar-0"]
+    tuned.prepare()
+    body, found = network.state_dict(), tuned.load().state_dict()
+    assert all(torch.equal(body[key], found[key]) for key in body if "linear" not in key)
+    assert not torch.equal(body["1.linear.weight"], found["1.linear.weight"])
+    assert tuned.architecture == zoo["victim-resnet20-0"].architecture
+    with pytest.raises(ValueError, match="victims must be some of resnet, resnet20, resnet32, not 'resnet44'"):
+        lineage(cache=str(tmp_path), **given, **COLOUR | {"victims": ["resnet44"]})
 
 
 def test_a_published_stranger_that_is_not_there_is_refused(tmp_path):
