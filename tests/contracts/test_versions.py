@@ -40,7 +40,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "4d223464e6ee"),
+    "ip_protection": (4, "328d4e7fb27e"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "d7ddec7f6674"),

@@ -19,7 +19,7 @@ PREPARE = [
     *("testbed.zoo.presentations=256", "testbed.zoo.networks.repvgg.train.epochs=6"),
     *(
         f"testbed.zoo.numbers.{sort}=1"
-        for sort in ("derived", "extracted", "strangers", "held_out", "references", "surrogates")
+        for sort in ("derived", "extracted", "strangers", "held_out", "independent", "surrogates")
     ),
     *("testbed.zoo.numbers.pruned=2", "testbed.zoo.attacks.pruning.step=0.25", "testbed.zoo.attacks.pruning.keep=0"),
     *(f"~testbed.zoo.networks.{family}" for family in ("resnet", "efficientnet", "levit")),

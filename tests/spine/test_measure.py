@@ -242,7 +242,7 @@ def test_a_model_with_broken_weights_is_refused_by_name(name, parts):
 def test_a_later_model_that_the_samples_do_not_fit_is_named_with_their_shape(name, parts, without_shape_checks):
     testbed, method = parts(f"method={name}")
     wide = nn.Sequential(nn.Flatten(), nn.Linear(400, 10))
-    role = "reference" if name == "modelgif/separating" else "extract_l"  # one that queries are chosen with
+    role = "independent" if name == "modelgif/separating" else "extract_l"  # one that queries are chosen with
     zoo = {**testbed.zoo, "wide": ZooModel("wide", role, "toy", lambda: wide)}
     with pytest.raises(ValueError, match=r"samples \(1, 8, 8\) do not fit the model wide: .*64") as refusal:
         measure(replace(testbed, zoo=zoo), method, CPU)

@@ -93,7 +93,7 @@ class Numbers(TypedDict):
     """Of each kind, and of each task, in every family."""
     held_out: int
     """That calibrate: of each task, in every family."""
-    references: int
+    independent: int
     """Independent models that select, in every family."""
     surrogates: int
     """Copies that select, in every family, in turn by probabilities and by labels."""

@@ -3,7 +3,7 @@
 Roles: `victim`; the nine attacks; strangers, all scored: `unrelated_<task>` with images of their own,
 `matched_<task>` with the attackers' queries and true labels, `same_images_<task>` with the victim's images,
 `elsewhere_<task>` published by others; and what the owner trains by itself and nobody scores: `held_out_<task>`,
-independent models that calibrate, `reference`, independent models that select, and `surrogate`, copies that select.
+independent models that calibrate, `independent`, such models that select, and `surrogate`, copies that select.
 Attackers who extract have unlabelled images and ask the victim; none of them has one of its training images, on which
 its answers are the true labels and teach nothing of it.
 """
@@ -197,7 +197,7 @@ def independent(plan: Plan) -> Iterator[Recipe]:
     """
     for family in plan.networks:
         alone, study = plan.alone(family), plan.studious(family)
-        for role, count in ((f"held_out_{plan.own}", "held_out"), ("reference", "references")):
+        for role, count in ((f"held_out_{plan.own}", "held_out"), ("independent", "independent")):
             for number in range(plan.numbers[count]):
                 learns = (study, "asked") if number % 2 else (alone, "few")
                 yield plan.recipe(role, family, number, learns[0], part="owner", which=learns[1])

@@ -92,7 +92,7 @@ def test_a_method_without_reference_points_has_no_curve(testbed):
 def test_roles_that_select_or_calibrate_are_never_scored(testbed):
     scored = {role for role in testbed.tested_roles if role.startswith(KINDS)} | set(testbed.attacks)
     kept = {
-        model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "reference", "surrogate"))
+        model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "independent", "surrogate"))
     }
     assert len(kept) == 5
     assert not scored & kept

@@ -44,7 +44,7 @@ TINY = {
         "extracted": 1,
         "strangers": 1,
         "held_out": 2,
-        "references": 2,
+        "independent": 2,
         "surrogates": 2,
     },
     "networks": {"resnet": RESNET},

@@ -18,13 +18,13 @@ def test_the_default_zoo_has_nine_attacks_four_families_and_six_strangers_of_eac
     assert len(testbed.attacks) == 9
     families = {model.architecture for model in testbed.zoo.values()}
     assert len(families) == 4
-    everywhere = ["extract_l", "extract_p", "extract_adv", "held_out_original", "reference", "surrogate"]
+    everywhere = ["extract_l", "extract_p", "extract_adv", "held_out_original", "independent", "surrogate"]
     kinds = [role for role in roles if role.startswith(("unrelated", "matched", "same_images"))]
     assert len(kinds) == 5
     for role in [*everywhere, *kinds]:
         assert {model.architecture for model in testbed.zoo.values() if model.role == role} == families
     assert min(roles[role] for role in kinds) >= 6
-    assert min(roles[role] for role in ("held_out_original", "reference", "surrogate")) >= 3 * len(families)
+    assert min(roles[role] for role in ("held_out_original", "independent", "surrogate")) >= 3 * len(families)
 
 
 def test_zoo_seeds_take_the_families_in_turn_as_the_victims(config):
@@ -64,7 +64,9 @@ def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(seed, conf
     attackers = {"finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv"}
     allowed = {frozenset(pair) for pair in itertools.combinations([*attackers, "matched_original"], 2)}
     allowed |= {frozenset(("victim", "same_images_original"))}
-    allowed |= {frozenset(pair) for pair in itertools.combinations(["surrogate", "reference", "held_out_original"], 2)}
+    allowed |= {
+        frozenset(pair) for pair in itertools.combinations(["surrogate", "independent", "held_out_original"], 2)
+    }
     allowed |= {frozenset(("transfer_a", "transfer_l"))}
     owners |= {"the pool": pool, "the judges": judged}
     for one, other in itertools.combinations(owners, 2):
@@ -87,7 +89,7 @@ def test_every_zoo_deals_the_images_out_anew(config):
 def test_every_second_independent_model_of_the_owners_learns_from_queries_with_true_labels(config):
     zoo = instantiate(config()["testbed"], _convert_="all").zoo
     surrogate = next(model for model in zoo.values() if model.role == "surrogate")
-    for role in ("held_out_original", "reference"):
+    for role in ("held_out_original", "independent"):
         learn = {name: seen_by(model) for name, model in zoo.items() if model.role == role}
         assert Counter(map(len, learn.values())) == {400: 8, 6000: 8}
         assert all(seen(zoo[name]) == seen(surrogate) for name, images in learn.items() if len(images) == 6000)
@@ -96,7 +98,7 @@ def test_every_second_independent_model_of_the_owners_learns_from_queries_with_t
 PARTS = {
     "victim": ["victim", "same_images_original"],
     "attacker": ["finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv", "matched_original"],
-    "owner": ["held_out_original", "held_out_corrupted", "held_out_turned", "reference", "surrogate"],
+    "owner": ["held_out_original", "held_out_corrupted", "held_out_turned", "independent", "surrogate"],
     "stranger": ["unrelated_original", "unrelated_corrupted", "unrelated_turned"],
 }
 """Whose photographs each role has; transfers have the attackers', and published models none of the zoo's."""
