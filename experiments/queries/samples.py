@@ -35,6 +35,14 @@ def source(offered: Offered) -> nn.Module:
     return offered.source.load()
 
 
+def jury(offered: Offered, use: str) -> list[nn.Module]:
+    """The models that are offered for this use; ValueError if the method's roles name none."""
+    models = offered.models.get(use, ())
+    if not models:
+        raise ValueError(f"this choice of samples asks models for `{use}`; the method's roles must name some")
+    return [one.load() for one in models]
+
+
 def seeded(seed: int) -> torch.Generator:
     """A generator of one's own."""
     return torch.Generator().manual_seed(seed)
