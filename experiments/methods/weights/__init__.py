@@ -1,0 +1,1 @@
+"""Controls that compare weights: what whoever holds both models could know without asking them anything."""
