@@ -29,7 +29,11 @@ TOYS = {
     "task_relatedness": ["testbed=task_relatedness", "testbed/zoo=toy_tasks", *SAMPLES],
     "unlearning": ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=24", "testbed.zoo.copies=2"],
 }
-QUICK = {"zest": ["method.queries.masks=60"], "relearn_time": ["method.represent.cap=30"]}
+QUICK = {
+    "adv_tra": ["method.queries.length=8"],  # which the toy budget is a multiple of
+    "zest": ["method.queries.masks=60"],
+    "relearn_time": ["method.represent.cap=30"],
+}
 """Settings that take less time than a test may, made smaller."""
 TWIN = {"ip_protection": "extract_l", "task_relatedness": "encoder", "unlearning": "unrelated"}
 """The role of a copy of the first source."""
