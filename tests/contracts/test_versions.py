@@ -20,7 +20,7 @@ WINGS = {
         "training/descent",
         "networks/forward",
         *(f"samples/{name}" for name in ("cifar", "digits", "moved", "photographs")),
-        *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers")),
+        *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers", "plan")),
     ],
     "task_relatedness": [
         *TRAINING[:2],
@@ -40,7 +40,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "328d4e7fb27e"),
+    "ip_protection": (4, "131066de28d7"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "d7ddec7f6674"),

@@ -8,22 +8,20 @@ Attackers who extract have unlabelled images and ask the victim; none of them ha
 its answers are the true labels and teach nothing of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from experiments.interfaces import Samples, Zoo, ZooModel
+from experiments.interfaces import Samples, Zoo
 from experiments.networks.resnet_cifar import load_published, published_file, resnet
-from experiments.samples.moved import Move, with_moved
-from experiments.testbeds.ip_protection.answers import with_fidelity
-from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Published, Task, Train
-from experiments.testbeds.ip_protection.makers import derived, extracted, hardened, known, loaded, pruned, trained
-from experiments.training.recipe import Make, Recipe, zoo_models
+from experiments.samples.moved import Move
+from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Published, Task
+from experiments.testbeds.ip_protection.makers import derived, hardened, loaded, pruned
+from experiments.testbeds.ip_protection.plan import Plan
+from experiments.training.recipe import Recipe
 
 
 def lineage(
@@ -89,82 +87,6 @@ def lineage(
         made = [*surrogates(plan, target), *extractions(plan, target), *continued(plan, target), *moved(plan, target)]
     recipes = [target, *strangers(plan), *others, *independent(plan), *made]
     return {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What all recipes of a zoo share."""
-
-    folder: Path
-    tasks: Mapping[str, Task]
-    networks: Mapping[str, Learner]
-    attacks: Attacks
-    numbers: Numbers
-    images: Mapping[str, int | None]
-    queries: int
-    presentations: int
-    move: Move
-    seed: int
-    version: int
-    device: str
-
-    @property
-    def own(self) -> str:
-        """The victim's task."""
-        return next(iter(self.tasks))
-
-    def recipe(self, role: str, family: str, number: int, make: Make, *parents: Recipe, **given: Any) -> Recipe:
-        """A recipe on the attackers' few labelled images of the victim's task, unless told otherwise.
-
-        `task` and `part` name other images; `which` is `few` of them, `all`, `asked` (all, and moved copies up to the
-        number of queries) or `own` (of these queries the ones that are no copies). `network` is the family's.
-        """
-        wanted = {"task": self.own, "part": "attacker", "which": "few"} | given
-        task, which = self.tasks[wanted["task"]], wanted["which"]
-        count = self.images[wanted["task"]] if which == "few" else None
-        moved: dict[str, Any] = {"queries": self.queries} if which in ("asked", "own") else {}
-        if which == "asked":
-            moved["move"] = self.move
-        return Recipe(
-            name=f"{role}-{family}-{number}",
-            role=role,
-            architecture=family,
-            folder=self.folder,
-            seed=self.seed,
-            version=self.version,
-            data=_images(task, wanted["part"], count, **moved),
-            network=wanted.get("network") or self.networks[family]["network"],
-            make=make,
-            parents=parents,
-            checkpoints=wanted.get("checkpoints", ()),
-            facts=partial(known, evaluation=partial(task, "evaluation", None)),
-            command="python -m experiments.prepare testbed=ip_protection",
-            device=self.device,
-        )
-
-    def alone(self, family: str) -> Make:
-        """Trained from scratch, on true labels, as this family learns from few images."""
-        return partial(trained, train=self.networks[family]["train"])
-
-    def studious(self, family: str) -> Make:
-        """The same as this family learns from many."""
-        return partial(trained, train=self._study(family))
-
-    def student(self, family: str, attack: Callable[..., nn.Module]) -> Make:
-        """A fresh network of this family that learns from the victim."""
-        taught = _images(self.tasks[self.own], "victim", self.images[self.own])
-        return partial(extracted, attack=partial(attack, train=self._study(family)), taught=taught)
-
-    def _study(self, family: str) -> Train:
-        epochs = max(1, round(self.presentations / self.queries))
-        return partial(self.networks[family]["study"], epochs=epochs)
-
-    def models(self, recipe: Recipe, target: Recipe) -> Iterator[ZooModel]:
-        """For the zoo; those with the victim's labels also know how like the victim they answer."""
-        other = list(self.tasks)[2]
-        if recipe.role.endswith(f"_{other}") or recipe.role in ("transfer_a", "transfer_l"):
-            return zoo_models(recipe)
-        return with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
 
 
 def strangers(plan: Plan) -> Iterator[Recipe]:
@@ -247,20 +169,6 @@ def moved(plan: Plan, target: Recipe) -> Iterator[Recipe]:
         yield plan.recipe("transfer_10c", family, number, partial(derived, attack=turn), target, task=corrupted)
         for role in ("transfer_a", "transfer_l"):
             yield plan.recipe(role, family, number, partial(derived, attack=attacks[role]), target, task=other)
-
-
-@cache
-def _images(task: Task, part: str, count: int | None, **asked: Any) -> Callable[[], Samples]:
-    """() -> these images; one function for all who learn from them, so that they are fingerprinted once."""
-    given = partial(task, part, count)
-    return partial(_asked, given, **asked) if asked else given
-
-
-def _asked(given: Callable[[], Samples], *, queries: int, move: Move | None = None) -> Samples:
-    own = given()
-    if move:
-        return with_moved(own, queries, move)
-    return Samples(own.inputs[:queries], None if own.labels is None else own.labels[:queries])
 
 
 def _no_images() -> Samples:

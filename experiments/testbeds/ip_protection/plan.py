@@ -1,0 +1,106 @@
+"""What all recipes of a lineage zoo share, and the recipe that they vary."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from experiments.interfaces import Samples, ZooModel
+from experiments.samples.moved import Move, with_moved
+from experiments.testbeds.ip_protection.answers import with_fidelity
+from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Task, Train
+from experiments.testbeds.ip_protection.makers import extracted, known, trained
+from experiments.training.recipe import Make, Recipe, zoo_models
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A zoo's settings."""
+
+    folder: Path
+    tasks: Mapping[str, Task]
+    networks: Mapping[str, Learner]
+    attacks: Attacks
+    numbers: Numbers
+    images: Mapping[str, int | None]
+    queries: int
+    presentations: int
+    move: Move
+    seed: int
+    version: int
+    device: str
+
+    @property
+    def own(self) -> str:
+        """The victim's task."""
+        return next(iter(self.tasks))
+
+    def recipe(self, role: str, family: str, number: int, make: Make, *parents: Recipe, **given: Any) -> Recipe:
+        """A recipe on the attackers' few labelled images of the victim's task, unless told otherwise.
+
+        `task` and `part` name other images; `which` is `few` of them, `all`, `asked` (all, and moved copies up to the
+        number of queries) or `own` (of these queries the ones that are no copies). `network` is the family's.
+        """
+        wanted = {"task": self.own, "part": "attacker", "which": "few"} | given
+        task, which = self.tasks[wanted["task"]], wanted["which"]
+        count = self.images[wanted["task"]] if which == "few" else None
+        moved: dict[str, Any] = {"queries": self.queries} if which in ("asked", "own") else {}
+        if which == "asked":
+            moved["move"] = self.move
+        return Recipe(
+            name=f"{role}-{family}-{number}",
+            role=role,
+            architecture=family,
+            folder=self.folder,
+            seed=self.seed,
+            version=self.version,
+            data=_images(task, wanted["part"], count, **moved),
+            network=wanted.get("network") or self.networks[family]["network"],
+            make=make,
+            parents=parents,
+            checkpoints=wanted.get("checkpoints", ()),
+            facts=partial(known, evaluation=partial(task, "evaluation", None)),
+            command="python -m experiments.prepare testbed=ip_protection",
+            device=self.device,
+        )
+
+    def alone(self, family: str) -> Make:
+        """Trained from scratch, on true labels, as this family learns from few images."""
+        return partial(trained, train=self.networks[family]["train"])
+
+    def studious(self, family: str) -> Make:
+        """The same as this family learns from many."""
+        return partial(trained, train=self._study(family))
+
+    def student(self, family: str, attack: Callable[..., nn.Module]) -> Make:
+        """A fresh network of this family that learns from the victim."""
+        taught = _images(self.tasks[self.own], "victim", self.images[self.own])
+        return partial(extracted, attack=partial(attack, train=self._study(family)), taught=taught)
+
+    def _study(self, family: str) -> Train:
+        epochs = max(1, round(self.presentations / self.queries))
+        return partial(self.networks[family]["study"], epochs=epochs)
+
+    def models(self, recipe: Recipe, target: Recipe) -> Iterator[ZooModel]:
+        """For the zoo; those with the victim's labels also know how like the victim they answer."""
+        other = list(self.tasks)[2]
+        if recipe.role.endswith(f"_{other}") or recipe.role in ("transfer_a", "transfer_l"):
+            return zoo_models(recipe)
+        return with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
+
+
+@cache
+def _images(task: Task, part: str, count: int | None, **asked: Any) -> Callable[[], Samples]:
+    """() -> these images; one function for all who learn from them, so that they are fingerprinted once."""
+    given = partial(task, part, count)
+    return partial(_asked, given, **asked) if asked else given
+
+
+def _asked(given: Callable[[], Samples], *, queries: int, move: Move | None = None) -> Samples:
+    own = given()
+    if move:
+        return with_moved(own, queries, move)
+    return Samples(own.inputs[:queries], None if own.labels is None else own.labels[:queries])
