@@ -14,8 +14,8 @@ export MKL_NUM_THREADS := 1
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare
-	$(BIN)/python run.py experiment=ip_protection seed=0 hydra/launcher=joblib hydra.launcher.n_jobs=2
-	$(BIN)/python -m experiments.pages ip_protection
+	$(BIN)/python run.py experiment=demo hydra/launcher=joblib hydra.launcher.n_jobs=2
+	$(BIN)/python -m experiments.pages demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
