@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT
 
 from experiments.pages import page, sweep
+from experiments.testbeds.ip_protection import page as lineage
 from experiments.testbeds.task_relatedness import page as tasks
 from experiments.testbeds.unlearning import page as unlearning
 from experiments.testbeds.unlearning.pictures import calibrated_on_itself
@@ -103,3 +104,27 @@ def test_two_sources_are_judged_on_the_zoos_that_both_were_measured_on(some):
     found, _ = some("unlearning", keep)
     row = unlearning.two_sources(found).splitlines()[-1]
     assert row.count("(1 zoo)") == 3
+
+
+def test_a_calibrated_row_holds_the_means_of_its_records_and_a_method_that_has_not_run_holds_none(some):
+    found, _ = some("ip_protection", lambda run, turn: run.config["method"]["label"] == "AKH" and run.seed < 2)
+    lines = lineage.calibrated(found).splitlines()
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[2:]}
+    titles, values = next(iter(rows.items()))[1], rows["AKH"]
+    metrics = [run.record["metrics"] for run in found.done]
+    for key, title in {
+        "auc/pooled": "Pooled, raw",
+        "auc_by_architecture/extract_l": "Extract-L, by architecture",
+        "found_at_5/pooled": "Copies accused at 5 %",
+        "alarms_at_10/pooled": "Strangers accused at 10 %",
+    }.items():
+        mean = sum(one[key] for one in metrics) / 2
+        assert float(values[titles.index(title)]) == pytest.approx(mean, abs=0.0051)
+    assert set(rows["FBI"]) == {"—"}
+
+
+def test_kinds_of_strangers_that_no_zoo_has_are_no_column(some):
+    found, _ = some("ip_protection", lambda run, turn: run.config["method"]["label"] == "AKH" and run.seed == 0)
+    head = lineage.kinds(found).splitlines()[2]
+    assert "victim's images" in head
+    assert "published" not in head
