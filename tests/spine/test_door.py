@@ -156,7 +156,7 @@ def test_the_other_programs_have_the_same_door(main, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["method=null"], "method has no option 'null'; it has activation_distance, agreement, akh"),
+        (["method=null"], "method has no option 'null'; it has activation_distance, adv_tra, agreement"),
         (["method=5"], "method has no option '5'; it has"),
         (["testbed=unlerning"], "did you mean unlearning? It has ip_protection, task_relatedness, unlearning"),
         (["testbed/zoo=mimi"], "'mimi'; did you mean mini? It has lineage_mid, lineage_mid_published, mini"),
