@@ -13,7 +13,7 @@ export MKL_NUM_THREADS := 1
 .PHONY: demo test drills check tables clean clean-cache
 
 demo: .venv/installed
-	$(BIN)/python -m experiments.prepare
+	$(BIN)/python -m experiments.prepare testbed/zoo=demo
 	$(BIN)/python run.py experiment=demo hydra/launcher=joblib hydra.launcher.n_jobs=2
 	$(BIN)/python -m experiments.pages demo
 
