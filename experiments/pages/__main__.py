@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.pages import sweep
 from experiments.pages.page import markdown, render, runs_shown
 from experiments.pages.sweep import Experiment
-from experiments.storage import configuration
+from experiments.storage import configuration, record
 from experiments.storage.files import ROOT, read, write
 
 RUNS, PAGES = Path("results/runs"), Path("results/pages")
@@ -61,9 +61,11 @@ def keep(name: str, *, fewer: bool) -> str:
     if not fewer:
         refuse_loss(own, recorded, before)
     for run in own.done:
-        # The report last: without it, the others are no run.
-        for file in [*(run.record or {})["files"], "report.json"]:
+        report = record.portable(run.record or {})
+        for file in report["files"]:
             write(RECORDED / run.folder.name / file, read(run.folder / file))
+        # The report last: without it, the others are no run.
+        write(RECORDED / run.folder.name / "report.json", record.sealed(report))
     return render(name, RECORDED, RESULTS) if own.done or recorded.done else ""
 
 
@@ -71,7 +73,9 @@ def refuse_loss(own: Experiment, recorded: Experiment, before: int) -> None:
     """Refuse to record what would leave fewer runs on a page, or some of two measurements beside each other."""
     after = {run.folder.name for run in [*own.done, *recorded.done]}
     old = {run.folder.name: run.record for run in recorded.done}
-    replaced = [run for run in own.done if run.folder.name in old and run.record != old[run.folder.name]]
+    replaced = [
+        run for run in own.done if run.folder.name in old and record.portable(run.record or {}) != old[run.folder.name]
+    ]
     done, known = (len(own.done), max(before, len(old))) if replaced else (len(after), before)
     if done < known:
         raise ValueError(

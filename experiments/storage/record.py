@@ -35,6 +35,30 @@ def places(config: Any) -> dict[str, Any]:
     return found | {key: part for key, part in parts if key in ("root", "folder")}
 
 
+def portable(saved: dict[str, Any]) -> dict[str, Any]:
+    """A report as it may be shown to others: folders of this machine by their last names alone, nothing else changed.
+
+    >>> portable({"config": {"zoo": {"cache": "/somebody/cache", "seed": 0}}})["config"]
+    {'zoo': {'cache': 'cache', 'seed': 0}}
+    """
+    content = {key: part for key, part in saved.items() if key != "checksum"}
+    content["config"] = _without_folders(content["config"])
+    return content | {"checksum": identity.digest(content)}
+
+
+def _without_folders(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _without_folders(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_without_folders(value) for value in part]
+    return Path(part).name if isinstance(part, str) and Path(part).is_absolute() else part
+
+
+def sealed(saved: dict[str, Any]) -> bytes:
+    """What is in the file of a report."""
+    return json.dumps(saved, indent=1).encode()
+
+
 def title(config: dict[str, Any]) -> str:
     """A run's name on the terminal."""
     return f"{config['name']}: {config['method']['label']}, seed {config['seed']}"
@@ -135,7 +159,7 @@ def save(
     }
     record = json.loads(json.dumps(record, allow_nan=False))  # as it will be read: JSON's keys are text
     record["checksum"] = identity.digest(record)
-    write(path / "report.json", json.dumps(record, indent=1).encode())
+    write(path / "report.json", sealed(record))
     return record
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from experiments.interfaces import Offered, Samples, ZooModel
 from experiments.methods.outputs.cae import conferrable_samples
-from experiments.methods.outputs.lite_guard import learned_inputs, less_verified, verified
+from experiments.methods.outputs.lite_guard import Examined, learned_inputs, less_verified, verified
 from experiments.methods.outputs.pointwise import agreement, outputs
 from experiments.networks.perturbed import perturbed
 from experiments.queries.mistakes import inherited_mistakes
@@ -68,6 +68,13 @@ def test_conferrable_examples_stay_in_the_ball_and_move():
     nearest = torch.stack([(clean - one).abs().amax((1, 2, 3)).min() for one in found])
     assert nearest.max() <= 0.3 + 1e-6
     assert nearest.min() > 0.01
+
+
+def test_a_verifier_says_the_sigmoid_of_its_weights_times_the_probabilities():
+    queries = Examined(IMAGES[:2], torch.tensor([[1.0] * 10, [0.0] * 9 + [3.0]]), torch.tensor([-1.0, 0.5]))
+    last = outputs(network(0), Samples(IMAGES[:2])).softmax(1)[1, 9]
+    expected = torch.stack([torch.tensor(0.0), 3 * last + 0.5]).sigmoid()
+    assert torch.allclose(verified(network(0), queries), expected, atol=1e-6)
 
 
 class Answers(nn.Module):

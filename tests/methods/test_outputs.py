@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from experiments.interfaces import Offered, Samples
 from experiments.methods.outputs.pointwise import agreement, jensen_shannon, logit_cosine, outputs
-from experiments.methods.outputs.sac import sample_correlation
+from experiments.methods.outputs.sac import corner_cutmix_samples, sample_correlation
+from experiments.queries.samples import random_samples
 from experiments.samples import toy as images
 from experiments.testbeds.ip_protection.toy import network
 
@@ -31,3 +33,13 @@ def test_output_distances_have_their_textbook_values():
 def test_maps_of_features_are_no_outputs_of_a_classifier():
     with pytest.raises(ValueError, match=r"come from classifiers, whose outputs are \(samples, classes\), not \(64, 8"):
         outputs(network(0)[:1], images.toy())
+
+
+@pytest.mark.parametrize("size", [4, 8, 20])
+def test_a_corner_box_is_pasted_into_images_of_any_size(size):
+    images = torch.rand(6, 1, size, size, generator=torch.Generator().manual_seed(0))
+    place = Offered(Samples(images), 6)
+    mixed = corner_cutmix_samples(place, seed=0, transpose=False).inputs
+    changed = (mixed != random_samples(place, seed=0).inputs).flatten(1).float().mean(1)
+    assert changed.max() > 0
+    assert changed.max() < 0.3

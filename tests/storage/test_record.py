@@ -176,3 +176,21 @@ def test_a_record_says_whether_any_file_of_the_project_differed_from_its_commit(
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text("2")
     assert record.commit().endswith(" (changed)") == shows
+
+
+def test_what_is_shown_to_others_names_no_folder_of_this_machine_and_is_whole(config, tmp_path):
+    table = pd.DataFrame({0: [0.25]}, index=pd.MultiIndex.from_tuples([("a", "b")], names=["source", "target"]))
+    saved = record.save(tmp_path, config(f"cache={tmp_path}/cache"), table, Report({"auc/x": 0.5}), 1.0, images="")
+    assert str(tmp_path) in record.sealed(saved).decode()
+    files.write(tmp_path / "report.json", record.sealed(record.portable(saved)))
+    found = record.finished(tmp_path)
+    assert str(tmp_path) not in record.sealed(found).decode()
+    assert {key: part for key, part in found.items() if key not in ("config", "checksum")} == {
+        key: part for key, part in saved.items() if key not in ("config", "checksum")
+    }
+
+
+def test_no_recorded_run_names_a_folder_of_a_machine():
+    for report in (files.ROOT / "results" / "recorded").glob("*/report.json"):
+        saved = json.loads(report.read_text())
+        assert record.portable(saved) == saved, report

@@ -82,7 +82,7 @@ def readings(a: Both, b: Both) -> Float[Tensor, " readings"]:
 def nearer_of_both(a: Both, b: Both) -> Float[Tensor, ""]:
     """The smaller of two distances, each in standard deviations of independent models', from the twin's upwards.
 
-    0 on a twin; independent models lie at the smaller of mean / standard deviation, about. Only the order means
+    0 on a twin; independent models lie about the larger of the two means over standard deviations. Only the order means
     something: how far one is below what independent models show.
     """
     mean, spread = a.units.unbind(1)

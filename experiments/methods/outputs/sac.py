@@ -28,7 +28,7 @@ def corner_cutmix_samples(offered: Offered, *, seed: int, side: float = 0.2, tra
         # The published code redraws the centre until both coordinates lie in the outer sixth.
         edge = int(torch.randint(2, (), generator=generator)) * 5 / 6
         centre = int((edge + float(torch.rand((), generator=generator)) / 6) * size)
-        half = int(side * size / 2)
+        half = max(1, int(side * size / 2))  # small images have a box, too
         spans.append(slice(max(0, centre - half), min(size, centre + half)))
     rows, columns = spans
     partners = images[torch.randperm(len(images), generator=generator)]
