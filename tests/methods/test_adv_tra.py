@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from experiments.interfaces import Offered, ZooModel
-from experiments.methods.outputs.adv_tra import leg, other_classes, roughness_gradient, trajectory_samples, walk
+from experiments.methods.fingerprints.adv_tra import leg, other_classes, roughness_gradient, trajectory_samples, walk
 from experiments.methods.outputs.pointwise import agreement, outputs
 from experiments.networks.forward import predictions
 from experiments.networks.perturbed import perturbed

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from experiments.interfaces import Offered, ZooModel
-from experiments.methods.outputs.ipguard import boundary_loss, boundary_samples
+from experiments.methods.fingerprints.ipguard import boundary_loss, boundary_samples
 from experiments.networks.forward import predictions
 from experiments.samples import toy as images
 from experiments.testbeds.ip_protection.toy import network

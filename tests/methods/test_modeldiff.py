@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from experiments.interfaces import Offered, Samples, ZooModel
-from experiments.methods.outputs.modeldiff import decision_distance, decision_distances, twin_samples
+from experiments.methods.fingerprints.modeldiff import decision_distance, decision_distances, twin_samples
 from experiments.queries.jpeg import jpeg_samples
 from experiments.queries.samples import random_samples
 from experiments.testbeds.ip_protection.toy import network
