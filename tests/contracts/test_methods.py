@@ -30,6 +30,8 @@ TOYS = {
     "unlearning": ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=24", "testbed.zoo.copies=2"],
 }
 QUICK = {
+    "ana_fp": ["method.queries.steps=40", "method.queries.candidates=32"],
+    "meta_finger": ["method.queries.rounds=2", "method.queries.candidates=24"],
     "adv_tra": ["method.queries.length=8"],  # which the toy budget is a multiple of
     "zest": ["method.queries.masks=60"],
     "relearn_time": ["method.represent.cap=30"],
@@ -44,7 +46,10 @@ BY_MODEL = {
     ("modelgif/misclassified", "unlearning"): "classifies the whole pool correctly",
 }
 """What depends on these very models, and no testbed can offer or not."""
-BLIND = {(name, "unlearning") for name in ("knn_probe", "linear_probe", "mia_loss", "relearn_time", "retain_accuracy")}
+BLIND = {
+    (name, "unlearning")
+    for name in ("fbi_top", "knn_probe", "linear_probe", "mia_loss", "relearn_time", "retain_accuracy")
+}
 """Where the toys do not differ in what is asked: random features all, fitted heads without overfitting."""
 EVERYWHERE = pytest.mark.parametrize(("name", "toy"), list(product(METHODS, TOYS)))
 

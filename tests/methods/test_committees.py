@@ -1,5 +1,6 @@
-"""Methods whose queries are made with the owner's copies and independent models: SAC-w, LiteGuard, CAE."""
+"""Methods whose queries are made with the owner's copies and independent models."""
 
+import math
 from functools import partial
 
 import pytest
@@ -7,8 +8,10 @@ import torch
 from torch import nn
 
 from experiments.interfaces import Offered, Samples, ZooModel
-from experiments.methods.outputs.cae import conferrable_samples
-from experiments.methods.outputs.lite_guard import Examined, learned_inputs, less_verified, verified
+from experiments.methods.fingerprints.ana_fp import placed, stretched_samples, to_boundary
+from experiments.methods.fingerprints.cae import conferrable_samples
+from experiments.methods.fingerprints.lite_guard import Examined, learned_inputs, less_verified, verified
+from experiments.methods.fingerprints.meta_finger import disturbances, divergence, meta_samples
 from experiments.methods.outputs.pointwise import agreement, outputs
 from experiments.networks.perturbed import perturbed
 from experiments.queries.mistakes import inherited_mistakes
@@ -17,6 +20,8 @@ from experiments.testbeds.ip_protection.toy import network
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 LITE = partial(learned_inputs, seed=0, rate=0.02, steps=60)
 CAE = partial(conferrable_samples, seed=0, candidates=24, radius=0.3, rate=0.02, steps=20, asked=2)
+META = partial(meta_samples, seed=0, candidates=24, rate=0.02, rounds=6, asked=2)
+ANA = partial(stretched_samples, candidates=24, rate=0.02, steps=60, weight=5.0, quantile=0.75, longest=4.0, grid=12)
 
 
 def copy_of_source(seed):
@@ -37,7 +42,13 @@ def offered(budget=8, **changes):
 
 
 @pytest.mark.parametrize(
-    ("choose", "represent", "distance"), [(LITE, verified, less_verified), (CAE, outputs, agreement)]
+    ("choose", "represent", "distance"),
+    [
+        (LITE, verified, less_verified),
+        (CAE, outputs, agreement),
+        (META, outputs, agreement),
+        (ANA, outputs, agreement),
+    ],
 )
 def test_unseen_copies_are_nearer_than_unseen_strangers(choose, represent, distance):
     queries = choose(offered())
@@ -49,14 +60,27 @@ def test_unseen_copies_are_nearer_than_unseen_strangers(choose, represent, dista
     assert max(near) < min(far)
 
 
-@pytest.mark.parametrize("choose", [LITE, CAE, partial(inherited_mistakes, seed=0)])
+@pytest.mark.parametrize("choose", [LITE, CAE, META, ANA, partial(inherited_mistakes, seed=0)])
 @pytest.mark.parametrize("use", ["near", "far"])
 def test_without_copies_or_independent_models_there_is_nothing_to_learn(choose, use):
     with pytest.raises(ValueError, match=f"asks models for `{use}`; the method's roles must name some"):
         choose(offered(**{use: []}))
 
 
-@pytest.mark.parametrize(("name", "choose"), [("rate", LITE), ("steps", LITE), ("radius", CAE), ("asked", CAE)])
+@pytest.mark.parametrize(
+    ("name", "choose"),
+    [
+        ("rate", LITE),
+        ("steps", LITE),
+        ("radius", CAE),
+        ("asked", CAE),
+        ("rate", META),
+        ("asked", META),
+        ("weight", META),
+        ("rate", ANA),
+        ("steps", ANA),
+    ],
+)
 def test_a_setting_that_moves_nothing_is_refused(name, choose):
     with pytest.raises(ValueError, match=f"{name} must be above 0, not 0"):
         choose(offered(), **{name: 0})
@@ -75,6 +99,67 @@ def test_a_verifier_says_the_sigmoid_of_its_weights_times_the_probabilities():
     last = outputs(network(0), Samples(IMAGES[:2])).softmax(1)[1, 9]
     expected = torch.stack([torch.tensor(0.0), 3 * last + 0.5]).sigmoid()
     assert torch.allclose(verified(network(0), queries), expected, atol=1e-6)
+
+
+def test_learning_lowers_what_it_is_meant_to_on_models_that_it_has_not_seen():
+    def loss(images):
+        own = outputs(network(0), Samples(images))
+        near, far = (
+            torch.stack([divergence(own, outputs(model, Samples(images))) for model in models]).mean()
+            for models in ([copy_of_source(seed) for seed in range(30, 34)], [network(seed) for seed in range(40, 44)])
+        )
+        return float(near - far)
+
+    began = IMAGES[torch.randperm(40, generator=torch.Generator().manual_seed(0))[:24]]
+    assert loss(META(offered(budget=24)).inputs) < loss(began)
+
+
+def test_disturbances_change_images_without_changing_their_size_and_let_gradients_through():
+    images = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    torch.manual_seed(0)
+    shown = [disturb(images) for disturb in disturbances(32)]
+    assert all(one.shape == images.shape for one in shown)
+    assert [torch.equal(one, images) for one in shown] == [True] + [False] * (len(shown) - 1)
+    for one in shown:
+        assert torch.autograd.grad(one.sum(), images)[0].any()
+
+
+def test_divergence_is_the_others_expectation_of_the_log_ratio():
+    anchor, other = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 1.0]]).log()
+    assert float(divergence(anchor, other)) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+
+
+def test_the_way_to_the_boundary_of_a_linear_model_is_its_normal():
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    linear[1].weight.data = torch.tensor([[3.0, 4.0], [0.0, 0.0]])  # the boundary: 3 x + 4 y = 0
+    images = torch.tensor([0.5, 0.5]).view(1, 1, 1, 2)  # clamping keeps points in [0, 1], so the boundary moves there
+    linear[1].bias = nn.Parameter(torch.tensor([-2.5, 0.0]))  # 3 x + 4 y = 2.5, at distance 0.2 from the image
+    way = to_boundary(linear, images, rate=0.01, steps=400, weight=1.0).flatten()
+    assert float(way.norm()) == pytest.approx(0.2, abs=2e-3)
+    assert way.tolist() == pytest.approx([-0.12, -0.16], abs=5e-3)
+
+
+def test_a_point_lies_between_the_arrival_of_copies_and_that_of_strangers():
+    lengths = torch.arange(6)
+    near, far = (torch.stack([lengths >= at for at in first])[:, :, None] for first in ([0, 1, 1, 5], [3, 4, 5, 5]))
+    at, slack = placed(near, far, quantile=0.75)
+    assert (int(at), float(slack)) == (2, 2.0)  # from 1, where three of four have come, to 3, where one has
+    at, slack = placed(near, far, quantile=1.0)
+    assert (int(at), float(slack)) == (5, -3.0)  # the last copy comes after the first stranger
+
+
+@pytest.mark.parametrize(
+    ("choose", "changes", "reason"),
+    [
+        (ANA, {"quantile": 0.3}, "quantile must lie between 0.5 and 1, not 0.3"),
+        (ANA, {"longest": 1}, "a length above 1 and at least two to try, not 1 and 12"),
+        (ANA, {"candidates": 41}, "need budget <= candidates <= pool, not 8 <= 41 <= 40"),
+        (META, {"candidates": 7}, "need budget <= candidates <= pool, not 8 <= 7 <= 40"),
+    ],
+)
+def test_what_leaves_nothing_to_choose_is_refused(choose, changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        choose(offered(), **changes)
 
 
 class Answers(nn.Module):

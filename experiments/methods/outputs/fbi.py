@@ -1,11 +1,36 @@
 """FBI (Maho, Furon and Le Merrer, "Fingerprinting Classifiers with Benign Inputs", TIFS 2023): labels as two variables.
 
-How much one model's labels tell of the other's, whatever the labels are called, so that label sets may differ.
+How much one model's labels tell of the other's, whatever the labels are called, so that label sets may differ. Where
+a model gives its k most likely classes, the variable is the true class's place among them.
 """
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from experiments.interfaces import NEEDS, Samples
+from experiments.methods.outputs.pointwise import outputs
+
+
+def places(model: nn.Module, samples: Samples, *, top: int) -> Int[Tensor, "samples places"]:
+    """Of each sample the true class's place among the model's most likely ones, 0 if it is none of them; as one-hot.
+
+    Args:
+        model: a classifier.
+        samples: with labels.
+        top: how many classes the model gives.
+
+    Raises:
+        ValueError: if the samples have no labels, or the model has not so many classes.
+    """
+    if samples.labels is None:
+        raise ValueError(f"this representation {NEEDS['labels']}")
+    found = outputs(model, samples)
+    if not 1 <= top <= found.shape[1]:
+        raise ValueError(f"top must lie between 1 and the {found.shape[1]} classes, not {top}")
+    hits = found.topk(top, dim=1).indices == samples.labels.to(found.device)[:, None]
+    return one_hot(torch.where(hits.any(1), hits.int().argmax(1) + 1, 0), top + 1)
 
 
 def label_information(a: Tensor, b: Tensor) -> Float[Tensor, ""]:
