@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere: pickles of tensors, read without running what is in them."""
+"""Checkpoints from elsewhere: safetensors, and pickles of tensors, read without running what is in them."""
 
 import hashlib
 import io
@@ -6,7 +6,9 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -31,14 +33,25 @@ def read_checkpoint(file: Path, *, source: str) -> Mapping[str, Tensor]:
     promised = DIGEST.search(file.name)
     if promised and not hashlib.sha256(content).hexdigest().startswith(promised[1]):
         raise ValueError(f"{file} is damaged (its SHA-256 is not the one in its name); delete it; {source}")
-    try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged pickle happens to raise
-        raise ValueError(f"{file} is damaged or holds something else than tensors, which is not opened") from error
+    checkpoint = opened(file, content)
     weights = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping):
         raise ValueError(f"{file} holds no checkpoint: it has no entry 'state_dict'")
     return OrderedDict((str(key).removeprefix("module."), value) for key, value in weights.items())
+
+
+def opened(file: Path, content: bytes) -> Any:
+    """What is in a file, read before: safetensors by its name's ending, else a pickle, of which tensors alone are read.
+
+    Raises:
+        ValueError: if it is damaged, or holds something else than tensors.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load(content)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file happens to raise
+        raise ValueError(f"{file} is damaged or holds something else than tensors, which is not opened") from error
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], *, file: Path, what: str, hint: str = "") -> None:

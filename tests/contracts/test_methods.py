@@ -21,7 +21,11 @@ from experiments.offers import offered
 CPU = torch.device("cpu")
 METHODS = [*options("method"), *(f"modelgif/{name}" for name in options("method/modelgif"))]
 NULLS = {"random_init", "untrained_field"}
-LEAKS = {"modelgif/paper": "ip_protection", "modelgif/adversarial_paper": "task_relatedness"}
+LEAKS = {
+    "modelgif/paper": "ip_protection",
+    "modelgif/paper_sac": "ip_protection",
+    "modelgif/adversarial_paper": "task_relatedness",
+}
 """Replications of a published choice that looks at what is scored, and where it does."""
 SAMPLES = ["testbed/samples=toy", "testbed.budget=24"]
 TOYS = {

@@ -131,9 +131,11 @@ def not_copied(found: Experiment) -> str:
     )
 
 
-def fidelity_map(found: Experiment) -> Figure:
-    """Fidelity of every model by group; what strangers reach is shaded."""
+def fidelity_map(found: Experiment) -> Figure | None:
+    """Fidelity of every model by group; what strangers reach is shaded. None if nothing is known of it."""
     table = pd.concat([suspects(run) for run in one_a_zoo(found)]).dropna(subset="fidelity")
+    if table.empty:
+        return None
     known = {str(role): models["fidelity"] for role, models in table.groupby("role", sort=False)}
     unrelated = [role for role in known if role.startswith(KINDS)]
     return plots.strips(known, apart=unrelated, label="fidelity: share of unseen images with the victim's label")

@@ -23,7 +23,7 @@ class IPProtection:
 
     Roles of the zoo: `victim`; each attack's name; strangers, the negatives that are scored: `unrelated_<task>`, and
     of the victim's task `matched_<task>`, `same_images_<task>` and `elsewhere_<task>`; `held_out_<task>`, independent
-    models that calibrate and select, and are never scored.
+    models that calibrate and select, and are never scored. A zoo may have none of these; then nothing is calibrated.
     """
 
     zoo: Zoo
@@ -42,7 +42,8 @@ class IPProtection:
                 raise ValueError(f"extractions: {attack!r} is no attack; {nearest(attack, self.attacks, 'these are')}")
         known = {model.role for model in self.zoo.values()}
         unrelated = {f"unrelated_{task}" for task in self.attacks.values()}
-        for role in ["victim", *sorted({*self.attacks} | unrelated | self._held_out_roles)]:
+        calibrating = self._held_out_roles if self._held_out_roles & known else frozenset()  # all of them, or none
+        for role in ["victim", *sorted({*self.attacks} | unrelated | calibrating)]:
             if role not in known:
                 has = nearest(role, sorted(known), "the roles are")
                 raise ValueError(f"no model of the zoo has the role {role!r}; {has}")
@@ -74,13 +75,16 @@ class IPProtection:
         Calibrated: `auc_by_task/` and `auc_by_architecture/` of distances in units of the spread of held-out models of
         a suspect's task, or of its architecture, too; the first changes no AUC within one task. `found_at_5/` is the
         share of copies that the owner would accuse at 5 % false alarms, knowing no suspect: those whose conformal
-        p-value is at most that; `alarms_at_5/` the share of strangers that it would.
+        p-value is at most that; `alarms_at_5/` the share of strangers that it would. A zoo without held-out models has
+        none of these four.
         """
         refuse_dead(distances)
         table = distances.droplevel("source")
         suspects = described(self.zoo, self.attacks, frozenset(self.extractions))
         suspects["distance"] = table.mean(axis=1)[suspects.index]
-        self._calibrate(suspects, self._held_out(table))
+        held_out = self._held_out(table)
+        if len(held_out):
+            self._calibrate(suspects, held_out)
         metrics: dict[str, float] = {}
         for attack, task in self.attacks.items():
             self._judge(metrics, attack, suspects[suspects["role"] == attack], _strangers(suspects, task))
@@ -117,15 +121,8 @@ class IPProtection:
         for title, (near, far) in sides.items():
             if len(near) and len(far):
                 metrics |= named(f"{title}/{name}", auc(near["distance"].to_numpy(), far["distance"].to_numpy()))
-        for units in ("by_task", "by_architecture"):
-            if len(copies(attacked)) and len(strangers):
-                near, far = copies(attacked)[units].to_numpy(), strangers[units].to_numpy()
-                metrics |= named(f"auc_{units}/{name}", auc(near, far))
-        for title, models in {"found": copies(attacked), "alarms": strangers}.items():
-            for percent, rate in RATES.items():
-                if len(models):
-                    accused = int((models["p"] <= rate).sum())
-                    metrics |= named(f"{title}_at_{percent}/{name}", proportion(accused, len(models)))
+        if "p" in attacked:
+            self._judge_calibrated(metrics, name, attacked, strangers)
         known = attacked[["accuracy", "fidelity", "divergence", "copy"]].mean().dropna()
         metrics |= {f"{fact}/{name}": float(value) for fact, value in known.items()}
         metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(copies(attacked)), len(strangers)
@@ -136,6 +133,20 @@ class IPProtection:
             metrics[f"margin/{name}"] = margin(near, far)
             for percent, rate in RATES.items():
                 metrics |= named(f"tpr_at_{percent}/{name}", tpr_at_fpr(near, far, rate))
+
+    def _judge_calibrated(
+        self, metrics: dict[str, float], name: str, attacked: pd.DataFrame, strangers: pd.DataFrame
+    ) -> None:
+        """Judge the same by distances in units of held-out models, and by whom they would accuse."""
+        for units in ("by_task", "by_architecture"):
+            if len(copies(attacked)) and len(strangers):
+                near, far = copies(attacked)[units].to_numpy(), strangers[units].to_numpy()
+                metrics |= named(f"auc_{units}/{name}", auc(near, far))
+        for title, models in {"found": copies(attacked), "alarms": strangers}.items():
+            for percent, rate in RATES.items():
+                if len(models):
+                    accused = int((models["p"] <= rate).sum())
+                    metrics |= named(f"{title}_at_{percent}/{name}", proportion(accused, len(models)))
 
     @property
     def _held_out_roles(self) -> frozenset[str]:

@@ -252,6 +252,19 @@ def test_calibration_without_held_out_peers_says_so(testbed):
         replace(testbed, zoo=without)
 
 
+def test_a_zoo_without_held_out_models_is_scored_the_same_and_calibrates_nothing(testbed):
+    without = {name: model for name, model in testbed.zoo.items() if not model.role.startswith("held_out")}
+    bare, table = replace(testbed, zoo=without), oracle(testbed)
+    kept = table.loc[bare.pairs()]
+    assert len(kept) == len(table) - 9
+    raw, full = bare.score(kept), testbed.score(table)
+    calibrated = ("auc_by", "found", "alarms")
+    expected = {key: value for key, value in full.metrics.items() if not key.startswith(calibrated)}
+    assert raw.metrics == pytest.approx(expected)
+    assert len(full.metrics) > len(expected)
+    assert set(full.matrices["suspects"]) - set(raw.matrices["suspects"]) == {"by_task", "by_architecture", "p"}
+
+
 def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed, tmp_path):
     from experiments.interfaces import Report
     from experiments.job import described
