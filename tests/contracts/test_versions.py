@@ -19,8 +19,10 @@ WINGS = {
         *TRAINING,
         "training/descent",
         "networks/forward",
+        "networks/perturbed",
         *(f"samples/{name}" for name in ("cifar", "digits", "moved", "photographs")),
         *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers", "plan")),
+        *(f"testbeds/ip_protection/harder/{name}" for name in ("removal", "robust", "weights")),
     ],
     "task_relatedness": [
         *TRAINING[:2],
@@ -40,10 +42,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "131066de28d7"),
+    "ip_protection": (4, "b3186290a3c1"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "d7ddec7f6674"),
+    "unlearning": (2, "32b029e24e90"),
 }
 """Version of the zoo and digest of its training code."""
 

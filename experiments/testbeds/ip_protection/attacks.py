@@ -148,19 +148,29 @@ def extract_adversarial(
 ) -> nn.Module:
     """Extract-Adv: an extracted student is trained on adversarial examples too, with the victim's labels.
 
-    PGD of four steps, each 0.4 of the radius, within [0, 1].
+    The examples are those of `hostile`.
     """
-    from captum.robust import PGD  # only here: it takes a second, and most attacks do without
 
     def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        attack = PGD(model.eval(), partial(cross_entropy, reduction="none"), lower_bound=0, upper_bound=1)
-        with warnings.catch_warnings(action="ignore"):  # captum tells that it asks for gradients, at every step
-            hostile = attack.perturb(inputs, radius=radius, step_size=0.4 * radius, step_num=4, target=targets)
-        model.train()
-        return cross_entropy(model(inputs), targets) + cross_entropy(model(hostile.detach()), targets)
+        changed = hostile(model, inputs, targets, radius=radius)
+        return cross_entropy(model(inputs), targets) + cross_entropy(model(changed), targets)
 
     targets = predictions(victim, images).argmax(1)
     return fit(copy.deepcopy(student).train(), images, targets, epochs=epochs, rate=rate, seed=seed, loss=loss)
+
+
+def hostile(model: nn.Module, inputs: Tensor, labels: Tensor, *, radius: float) -> Tensor:
+    """Adversarial examples (Madry et al., ICLR 2018): PGD of four steps, each 0.4 of the radius, within [0, 1].
+
+    The model is attacked in eval mode, and is in train mode afterwards.
+    """
+    from captum.robust import PGD  # only here: it takes a second, and most attacks do without
+
+    attack = PGD(model.eval(), partial(cross_entropy, reduction="none"), lower_bound=0, upper_bound=1)
+    with warnings.catch_warnings(action="ignore"):  # captum tells that it asks for gradients, at every step
+        changed = attack.perturb(inputs, radius=radius, step_size=0.4 * radius, step_num=4, target=labels)
+    model.train()
+    return changed.detach()
 
 
 def transfer_all(
