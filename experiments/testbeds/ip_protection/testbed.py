@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
-from experiments.testbeds.ip_protection.calibration import in_units, p_values
+from experiments.testbeds.ip_protection.calibration import in_units, p_values, unseen_p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -74,7 +74,8 @@ class IPProtection:
         Calibrated: `auc_by_task/` and `auc_by_architecture/` of distances in units of the spread of held-out models of
         a suspect's task, or of its architecture, too; the first changes no AUC within one task. `found_at_5/` is the
         share of copies that the owner would accuse at 5 % false alarms, knowing no suspect: those whose conformal
-        p-value is at most that; `alarms_at_5/` the share of strangers that it would.
+        p-value is at most that; `alarms_at_5/` the share of strangers that it would. `found_unseen_at_5/` and
+        `alarms_unseen_at_5/` are the same of an owner who knows no independent model of the suspect's architecture.
         """
         refuse_dead(distances)
         table = distances.droplevel("source")
@@ -122,10 +123,11 @@ class IPProtection:
                 near, far = copies(attacked)[units].to_numpy(), strangers[units].to_numpy()
                 metrics |= named(f"auc_{units}/{name}", auc(near, far))
         for title, models in {"found": copies(attacked), "alarms": strangers}.items():
-            for percent, rate in RATES.items():
-                if len(models):
-                    accused = int((models["p"] <= rate).sum())
-                    metrics |= named(f"{title}_at_{percent}/{name}", proportion(accused, len(models)))
+            for owner, p in {"": models["p"], "_unseen": models["p_unseen"].dropna()}.items():
+                for percent, rate in RATES.items():
+                    if len(p):
+                        key = f"{title}{owner}_at_{percent}/{name}"
+                        metrics |= named(key, proportion(int((p <= rate).sum()), len(p)))
         known = attacked[["accuracy", "fidelity", "divergence", "copy"]].mean().dropna()
         metrics |= {f"{fact}/{name}": float(value) for fact, value in known.items()}
         metrics[f"n_related/{name}"], metrics[f"n_unrelated/{name}"] = len(copies(attacked)), len(strangers)
@@ -153,11 +155,12 @@ class IPProtection:
         )
 
     def _calibrate(self, suspects: pd.DataFrame, held_out: pd.DataFrame) -> None:
-        """Add each suspect's distance in units of held-out models' spread, and its p-value."""
+        """Add each suspect's distance in units of held-out models' spread, and its p-values."""
         suspects["by_task"] = in_units(suspects, held_out, within=("task",))
         both = ("task", "architecture")
         suspects["by_architecture"] = in_units(suspects, held_out, within=both)
         suspects["p"] = p_values(suspects["by_architecture"], in_units(held_out, held_out, within=both))
+        suspects["p_unseen"] = unseen_p_values(suspects, held_out)
 
     def _curves(self, table: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
         """AUC of each attack on the first 1, 2, 4, ... reference points: one measurement serves every budget."""
