@@ -21,8 +21,13 @@ from experiments.offers import offered
 CPU = torch.device("cpu")
 METHODS = [*options("method"), *(f"modelgif/{name}" for name in options("method/modelgif"))]
 NULLS = {"random_init", "untrained_field"}
-LEAKS = {"modelgif/paper": "ip_protection", "modelgif/adversarial_paper": "task_relatedness"}
-"""Replications of a published choice that looks at what is scored, and where it does."""
+LEAKS = {
+    "modelgif/paper": "ip_protection",
+    "modelgif/adversarial_paper": "task_relatedness",
+    "modelgif/false_claim": "ip_protection",
+    "logit_cosine_false_claim": "ip_protection",
+}
+"""Replications and false claims, whose choice looks at what is scored, and where it does."""
 SAMPLES = ["testbed/samples=toy", "testbed.budget=24"]
 TOYS = {
     "ip_protection": [*TOY[:1], *SAMPLES, "testbed.zoo.copies=2"],
