@@ -18,9 +18,9 @@ WINGS = {
     "ip_protection": [
         *TRAINING,
         "training/descent",
-        "networks/forward",
-        "networks/perturbed",
-        *(f"samples/{name}" for name in ("cifar", "digits", "moved", "photographs")),
+        "training/sgd",
+        *(f"networks/{name}" for name in ("forward", "perturbed", "torchvision")),
+        *(f"samples/{name}" for name in ("cifar", "digits", "halves", "moved", "photographs")),
         *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers", "plan")),
         *(f"testbeds/ip_protection/harder/{name}" for name in ("removal", "robust", "weights")),
     ],
@@ -42,10 +42,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "b3186290a3c1"),
+    "ip_protection": (4, "63974b1917f1"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "32b029e24e90"),
+    "unlearning": (2, "b251d0a4257f"),
 }
 """Version of the zoo and digest of its training code."""
 

@@ -49,6 +49,11 @@ class Study(Protocol):
         ...
 
 
+Learn = Callable[..., nn.Module]
+"""How an attack trains: model, images, targets, epochs, rate, seed, and maybe trainable parameters or a loss -> the
+model, in eval mode."""
+
+
 class Learner(TypedDict):
     """Networks of one kind, and how they learn."""
 

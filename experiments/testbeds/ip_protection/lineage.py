@@ -20,7 +20,7 @@ from experiments.networks.resnet_cifar import load_published, published_file, re
 from experiments.samples.moved import Move
 from experiments.testbeds.ip_protection.given import Attacks, Harder, Learner, Numbers, Published, Task
 from experiments.testbeds.ip_protection.makers import derived, hardened, loaded, pruned
-from experiments.testbeds.ip_protection.plan import Plan
+from experiments.testbeds.ip_protection.plan import BATCH, Plan, rehearsed
 from experiments.training.recipe import Recipe
 
 
@@ -40,6 +40,7 @@ def lineage(
     harder: Harder | None = None,
     seed: int = 0,
     device: str = "cpu",
+    dry_run: bool = False,
     version: int = 4,
 ) -> Zoo:
     """The zoo: 9 attacks, strangers, held-out models and surrogates of every family.
@@ -60,6 +61,8 @@ def lineage(
             models it makes, each from another seed; or a list of attacks that make one each. None for none.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
+        dry_run: two batches of everything and one model of each sort in every family, to see that all parts fit
+            together before days are spent.
         version: of the training code, part of every name; raised when that changes.
 
     Raises:
@@ -78,7 +81,12 @@ def lineage(
     if set(images) != set(tasks):
         raise ValueError(f"images must say how many of {', '.join(tasks)}, not of {', '.join(images) or 'none'}")
     folder = Path(cache) / "lineage"
-    plan = Plan(folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device)
+    if dry_run:
+        numbers, networks, attacks = rehearsed(numbers, networks, attacks)
+        images, queries, presentations = dict.fromkeys(images), 2 * BATCH, 2 * BATCH
+    plan = Plan(
+        folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device, dry_run
+    )
     family = victims[seed % len(victims)]
     others = [elsewhere(plan, published["root"], foreign[name]) for name in foreign if published and name != family]
     if published and family in foreign:

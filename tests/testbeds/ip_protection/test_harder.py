@@ -15,9 +15,8 @@ from experiments.networks.heads import outputs_and_features, penultimate
 from experiments.samples import digits
 from experiments.storage.configuration import resolved
 from experiments.testbeds.ip_protection.answers import likeness
-from experiments.testbeds.ip_protection.attacks import hostile
 from experiments.testbeds.ip_protection.harder.removal import farthest, mixed, remove
-from experiments.testbeds.ip_protection.harder.robust import train_adversarially
+from experiments.testbeds.ip_protection.harder.robust import hostile, train_adversarially
 from experiments.testbeds.ip_protection.harder.weights import add_noise, round_weights
 from experiments.testbeds.ip_protection.lineage import lineage
 from experiments.training.fit import fit
