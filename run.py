@@ -78,7 +78,7 @@ def answered(config: dict[str, Any], folder: Path) -> bool:
 def rehearse(cfg: DictConfig) -> None:
     """Do the whole of a run in small, in a folder that is gone afterwards; prints what was scored."""
     if "dry_run" not in cfg.testbed.zoo:
-        raise ValueError("this zoo has no dry run; those at paper scale have one, such as sac_hub")
+        raise ValueError("this zoo has no dry run; those at paper scale have one, such as sac_hub and lineage_cifar10")
     from experiments.job import run
 
     with TemporaryDirectory() as place:

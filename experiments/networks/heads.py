@@ -36,6 +36,21 @@ def new_head(model: nn.Module, *, classes: int, seed: int) -> nn.Module:
     return fresh
 
 
+def outputs_and_features(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The model's outputs and what its head read for them, in the model's own mode and with gradients.
+
+    Raises:
+        ValueError: if the model has no head.
+    """
+    seen: list[Tensor] = []
+    hook = head(model).register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    try:
+        outputs = model(inputs)
+    finally:
+        hook.remove()
+    return outputs, seen[-1]
+
+
 def penultimate(model: nn.Module, inputs: Tensor) -> Float[Tensor, "samples features"]:
     """What the head reads for every input, in eval mode and without gradients, on the model's device.
 

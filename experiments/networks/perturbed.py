@@ -7,10 +7,12 @@ from torch import nn
 
 
 def perturbed(noise: float, seed: int, make: Callable[[], nn.Module]) -> nn.Module:
-    """A network with Gaussian noise on its weights."""
+    """A network with Gaussian noise on its weights, of `noise` times the standard deviation of each tensor."""
     model = make()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += noise * parameter.std() * torch.randn(parameter.shape, generator=generator)
+            if parameter.numel() > 1:  # one number alone has no standard deviation
+                drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter += noise * parameter.std() * drawn
     return model

@@ -1,7 +1,9 @@
 """Reference points chosen by fields themselves: where independent models part from the source and its kin.
 
 The published choice (Song et al., ICCV 2023) ranks reference points with the very negatives of the AUC; here that asks
-for a method with `leak`, and no other gets a model that is scored.
+for a method with `leak`, and no other gets a model that is scored. The same choice the other way round is a false claim
+(Liu et al., "False Claims against Model Ownership Resolution", USENIX Security 2024): points on which scored strangers
+are near the source, and others far.
 """
 
 from collections.abc import Callable, Sequence

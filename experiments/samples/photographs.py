@@ -45,10 +45,20 @@ def photographs(part: str, size: int | None = None, *, root: str) -> Samples:
 
 @cache
 def corrupted(part: str, size: int | None = None, *, root: str) -> Samples:
-    """The same photographs blurred (Gaussian, one pixel) or under Gaussian noise of 0.1, in turn."""
+    """The same photographs blurred or under noise, in turn."""
+    return blurred_or_noisy(photographs(part, size, root=root))
+
+
+@cache
+def turned(part: str, size: int | None = None, *, root: str) -> Samples:
+    """Another label set: which of five pairs of classes, and whether the photograph is upside down."""
+    return upside_down(photographs(part, size, root=root))
+
+
+def blurred_or_noisy(clean: Samples) -> Samples:
+    """The photographs blurred (Gaussian, one pixel) or under Gaussian noise of 0.1, in turn; the labels stay."""
     from torchvision.transforms.v2.functional import gaussian_blur  # only here: it takes seconds
 
-    clean = photographs(part, size, root=root)
     images = clean.inputs.clone()
     images[::2] = gaussian_blur(images[::2], [5, 5], [1.0, 1.0])
     noise = torch.randn(images[1::2].shape, generator=torch.Generator().manual_seed(0))
@@ -56,13 +66,11 @@ def corrupted(part: str, size: int | None = None, *, root: str) -> Samples:
     return Samples(images, clean.labels)
 
 
-@cache
-def turned(part: str, size: int | None = None, *, root: str) -> Samples:
+def upside_down(clean: Samples) -> Samples:
     """Another label set: which of five pairs of neighbouring classes, and whether the photograph is upside down.
 
     A mirrored photograph keeps its label, so that everybody may train on mirrored ones.
     """
-    clean = photographs(part, size, root=root)
     assert clean.labels is not None
     upside = torch.randint(2, (len(clean.inputs),), generator=torch.Generator().manual_seed(0))
     images = torch.where(upside.view(-1, 1, 1, 1) == 1, clean.inputs.flip(2, 3), clean.inputs)

@@ -1,16 +1,15 @@
 """Training by SGD with momentum, as published for CIFAR's ResNets; a long training goes on where it was killed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
 from experiments.storage.identity import digest
-from experiments.training.fit import AfterEpoch, Augment, forget_epoch, show
+from experiments.training.fit import AfterEpoch, Augment, Loss, forget_epoch, label_loss, show
 from experiments.training.state import keep, resume
 
 Decay = Callable[[float], float]
@@ -46,6 +45,15 @@ def one_cycle(progress: float, *, rise: float = 0.3) -> float:
     return (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
 
 
+def cosine(progress: float) -> float:
+    """From 1 down to 0 along half a cosine over the whole training (Loshchilov and Hutter, 2017, without restarts).
+
+    >>> [round(cosine(epoch / 200), 2) for epoch in (0, 50, 100, 150)]
+    [1.0, 0.85, 0.5, 0.15]
+    """
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
 def fit_sgd(
     model: nn.Module,
     inputs: Tensor,
@@ -61,6 +69,8 @@ def fit_sgd(
     augment: Augment | None = None,
     state: Path | None = None,
     after_epoch: AfterEpoch = forget_epoch,
+    loss: Loss | None = None,
+    trainable: Iterable[nn.Parameter] | None = None,
 ) -> nn.Module:
     """Train all weights in place, on the model's device; returns the model in eval mode, without gradients.
 
@@ -82,6 +92,8 @@ def fit_sgd(
         augment: changes each batch; none by default.
         state: file to keep the state after each epoch in; one that is there is resumed, and the last epoch removes it.
         after_epoch: called after each epoch, before its state is written: a killed training repeats the call.
+        loss: what to minimise; cross-entropy by default.
+        trainable: parameters to update, all by default; the others are frozen.
 
     Raises:
         ValueError: if a setting or the data are impossible, the state is damaged or of a training with other numbers
@@ -91,7 +103,9 @@ def fit_sgd(
     settings = {"epochs": epochs, "rate": rate, "seed": seed, "samples": len(inputs), "batch_size": batch_size}
     settings |= {"momentum": momentum, "weight_decay": weight_decay}
     device = next(model.parameters()).device
-    weights = model.requires_grad_(True).parameters()
+    weights = list(model.parameters() if trainable is None else trainable)
+    for parameter in model.parameters():
+        parameter.requires_grad_(any(parameter is other for other in weights))
     optimiser = torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=weight_decay)
     steps = -(-len(inputs) // batch_size)
     schedule = LambdaLR(optimiser, lambda step: decay(min(step, epochs * steps - 1) / steps / epochs))
@@ -105,12 +119,12 @@ def fit_sgd(
             torch.manual_seed(own_seed)  # for dropout
             for index in batches:
                 batch = inputs[index].to(device)
-                outputs = model(_channels_last(augment(batch, generator) if augment else batch))
-                loss = cross_entropy(outputs, targets[index].to(device))
-                if not torch.isfinite(loss):
-                    raise ValueError(f"training diverged (loss {loss.item()}); lower the learning rate {rate}")
+                shown = _channels_last(augment(batch, generator) if augment else batch)
+                value = (loss or label_loss)(model, shown, targets[index].to(device))
+                if not torch.isfinite(value):
+                    raise ValueError(f"training diverged (loss {value.item()}); lower the learning rate {rate}")
                 optimiser.zero_grad()
-                loss.backward()
+                value.backward()
                 optimiser.step()
                 schedule.step()
         show(model, epoch + 1, after_epoch)

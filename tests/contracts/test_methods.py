@@ -25,8 +25,10 @@ LEAKS = {
     "modelgif/paper": "ip_protection",
     "modelgif/paper_sac": "ip_protection",
     "modelgif/adversarial_paper": "task_relatedness",
+    "modelgif/false_claim": "ip_protection",
+    "logit_cosine_false_claim": "ip_protection",
 }
-"""Replications of a published choice that looks at what is scored, and where it does."""
+"""Replications and false claims, whose choice looks at what is scored, and where it does."""
 SAMPLES = ["testbed/samples=toy", "testbed.budget=24"]
 TOYS = {
     "ip_protection": [*TOY[:1], *SAMPLES, "testbed.zoo.copies=2"],

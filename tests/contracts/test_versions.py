@@ -18,9 +18,11 @@ WINGS = {
     "ip_protection": [
         *TRAINING,
         "training/descent",
-        "networks/forward",
-        *(f"samples/{name}" for name in ("cifar", "digits", "moved", "photographs")),
+        "training/sgd",
+        *(f"networks/{name}" for name in ("forward", "perturbed", "torchvision")),
+        *(f"samples/{name}" for name in ("cifar", "digits", "halves", "moved", "photographs")),
         *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers", "plan")),
+        *(f"testbeds/ip_protection/harder/{name}" for name in ("removal", "robust", "weights")),
     ],
     "task_relatedness": [
         *TRAINING[:2],
@@ -40,10 +42,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "131066de28d7"),
+    "ip_protection": (4, "48320741e849"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "d7ddec7f6674"),
+    "unlearning": (2, "b251d0a4257f"),
 }
 """Version of the zoo and digest of its training code."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.methods.outputs.along_paths import label_walk, potential
+from experiments.methods.outputs.along_paths import at_ends, label_walk, potential
 from experiments.methods.outputs.fbi import label_information
 from experiments.testbeds.ip_protection.toy import network
 from modelgif_core import Paths, extract_field
@@ -68,3 +68,7 @@ def test_label_information_has_its_textbook_values():
 def test_labels_of_other_samples_are_refused():
     with pytest.raises(ValueError, match="not 4 with 3"):
         label_information(torch.eye(4), torch.eye(3))
+
+
+def test_answers_at_ends_are_the_last_of_those_along_the_path():
+    assert torch.allclose(at_ends(network(0), PATHS), along(network(0))[:, -1])

@@ -123,6 +123,20 @@ def test_a_calibrated_row_holds_the_means_of_its_records_and_a_method_that_has_n
     assert set(rows["FBI"]) == {"—"}
 
 
+def test_what_an_owner_says_of_unseen_families_is_shown_where_a_record_has_it(some):
+    found, _ = some("ip_protection", lambda run, turn: run.config["method"]["label"] == "AKH" and run.seed < 2)
+    assert "unseen" not in lineage.calibrated(found)
+    added = {f"{what}_unseen_at_5/pooled": value for what, value in (("found", 0.875), ("alarms", 0.25))}
+    for run in found.done:
+        run.record["metrics"] |= added
+    shown = lineage.calibrated(found)
+    assert "Strangers accused at 5 %, family unseen" in shown
+    assert "at 10 %, family unseen" not in shown
+    (row,) = [line for line in shown.splitlines() if line.startswith("| AKH")]
+    assert "0.88" in row
+    assert "0.25" in row
+
+
 def test_kinds_of_strangers_that_no_zoo_has_are_no_column(some):
     found, _ = some("ip_protection", lambda run, turn: run.config["method"]["label"] == "AKH" and run.seed == 0)
     head = lineage.kinds(found).splitlines()[2]

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
 from experiments.interfaces import Offered, Samples, ZooModel
+from experiments.offers import offered
 from experiments.queries.boundary import low_margin_samples, misclassified_samples
 from experiments.queries.cutmix import cutmix_samples
 from experiments.queries.pools import pools
@@ -109,6 +111,28 @@ def test_separating_points_part_strangers_from_surrogates_better_than_random_one
         ranked_samples(handed, **settings, candidates=4)
     with pytest.raises(ValueError, match="roles must name some for `far`"):
         ranked_samples(shown, **settings)
+
+
+@pytest.mark.parametrize(
+    ("honest", "false"), [("modelgif", "modelgif/false_claim"), ("logit_cosine", "logit_cosine_false_claim")]
+)
+def test_a_false_claim_brings_scored_strangers_nearer_beside_the_accusers_own(honest, false, method, config):
+    testbed = instantiate(config("testbed/zoo=toy", "testbed/samples=toy", "testbed.budget=16")["testbed"])
+
+    def gap(name):
+        made = method(name, "testbed/zoo=toy", "testbed/samples=toy", "testbed.budget=16")
+        queries = made.queries(offered(made, testbed))
+        own = made.represent(testbed.zoo["victim"].load(), queries)
+
+        def mean(*roles):
+            models = [model.load() for model in testbed.zoo.values() if model.role in roles]
+            return sum(float(made.distance(own, made.represent(model, queries)).mean()) for model in models) / len(
+                models
+            )
+
+        return mean("unrelated_original", "matched_original") - mean("independent")
+
+    assert gap(false) < gap(honest) - 0.02
 
 
 def test_pools_are_refused_where_there_are_none(shown):

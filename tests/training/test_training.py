@@ -256,3 +256,19 @@ def test_a_linear_model_learns_separable_data_and_is_handed_back_at_rest():
 def test_impossible_settings_data_and_divergence_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         SHORT(**{"model": network(), "inputs": IMAGES, "targets": LABELS} | change)
+
+
+def test_sgd_minimises_what_it_is_told_and_moves_what_it_is_told():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    body, head = model[0].weight.clone(), model[1].weight.clone()
+    inputs = torch.rand(8, 3, generator=torch.Generator().manual_seed(0))
+
+    def loss(model, inputs, targets):
+        return (model(inputs) - targets).square().mean()
+
+    settings = {"rate": 0.1, "seed": 0, "batch_size": 8, "momentum": 0.0, "weight_decay": 0.0}
+    before = loss(model, inputs, torch.ones(8, 2)).item()
+    fit_sgd(model, inputs, torch.ones(8, 2), epochs=5, loss=loss, trainable=model[1].parameters(), **settings)
+    assert loss(model, inputs, torch.ones(8, 2)).item() < before
+    assert torch.equal(model[0].weight, body)
+    assert not torch.equal(model[1].weight, head)

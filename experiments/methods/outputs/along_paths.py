@@ -29,6 +29,15 @@ def potential(model: nn.Module, paths: Paths, *, steps: int, rule: Rule) -> Pote
     return torch.stack([outputs(model, Samples(points)) for points in lines])
 
 
+def at_ends(model: nn.Module, paths: Paths) -> Float[Tensor, "paths classes"]:
+    """The model's logits at each path's end alone, its reference point.
+
+    Raises:
+        ValueError: if the model is no classifier.
+    """
+    return outputs(model, Samples(paths.ends))
+
+
 def label_walk(a: Potential, b: Potential) -> Float[Tensor, " paths"]:
     """Share of each path's points where the predicted labels differ: 0 (none) to 1 (all)."""
     return (a.argmax(2) != b.argmax(2)).float().mean(1)

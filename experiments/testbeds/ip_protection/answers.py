@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,7 +49,8 @@ def likeness(answers: Tensor, others: Tensor) -> dict[str, float]:
     """
     from scipy.spatial.distance import jensenshannon  # only here: composing a zoo needs none
 
-    divergence = jensenshannon(answers.numpy(), others.numpy(), base=2, axis=1) ** 2
+    with np.errstate(invalid="ignore"):  # of nearly equal answers rounding may leave a tiny negative number
+        divergence = np.nan_to_num(jensenshannon(answers.numpy(), others.numpy(), base=2, axis=1)) ** 2
     return {
         "fidelity": float((answers.argmax(1) == others.argmax(1)).double().mean()),
         "divergence": float(divergence.mean()),

@@ -7,9 +7,7 @@ do whose last linear layer is its head. Schedules are settings; their defaults a
 """
 
 import copy
-import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +17,8 @@ from torch.nn.utils import prune as masks
 
 from experiments.networks.forward import accuracy, predictions
 from experiments.networks.heads import head, new_head
+from experiments.testbeds.ip_protection.given import Learn
+from experiments.testbeds.ip_protection.harder.robust import hostile
 from experiments.training.descent import divergence
 from experiments.training.fit import fit
 
@@ -27,18 +27,34 @@ Train = Callable[..., nn.Module]
 
 
 def finetune_all(
-    victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int, epochs: int = 6, rate: float = 5e-4
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    epochs: int = 6,
+    rate: float = 5e-4,
+    learn: Learn | None = None,
 ) -> nn.Module:
     """Finetune-A: every weight, gently."""
-    return fit(copy.deepcopy(victim).train(), images, labels, epochs=epochs, rate=rate, seed=seed)
+    return (learn or fit)(copy.deepcopy(victim).train(), images, labels, epochs=epochs, rate=rate, seed=seed)
 
 
 def finetune_last(
-    victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int, epochs: int = 6, rate: float = 5e-3
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    epochs: int = 6,
+    rate: float = 5e-3,
+    learn: Learn | None = None,
 ) -> nn.Module:
     """Finetune-L: the classifier alone; the body keeps its BatchNorm statistics."""
     model = copy.deepcopy(victim).eval()
-    return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
+    return (learn or fit)(
+        model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters()
+    )
 
 
 def fine_prune(
@@ -54,6 +70,7 @@ def fine_prune(
     keep: float = 0.95,
     epochs: int = 2,
     rate: float = 2e-3,
+    learn: Learn | None = None,
 ) -> nn.Module:
     """Fine-pruning (Liu et al., 2018): rounds that remove the least active channels, each repaired by some epochs.
 
@@ -73,6 +90,7 @@ def fine_prune(
         keep: what a model must keep of the victim's accuracy on the images that judge, to count as working.
         epochs: after each round.
         rate: of these epochs.
+        learn: how; `fit` by default.
 
     Raises:
         ValueError: if the victim has no channels to remove, no images are left to judge, or fewer rounds than rungs
@@ -91,7 +109,7 @@ def fine_prune(
     working: list[dict[str, Tensor]] = []
     for round_ in range(1, round(1 / step)):
         _remove_least_active(model, layers, round_ * step, images)
-        fit(model.train(), images[:repair], labels[:repair], epochs=epochs, rate=rate, seed=seed + round_)
+        (learn or fit)(model.train(), images[:repair], labels[:repair], epochs=epochs, rate=rate, seed=seed + round_)
         for layer in layers:
             for name in _masked(layer):
                 masks.remove(layer, name)
@@ -145,22 +163,19 @@ def extract_adversarial(
     epochs: int = 2,
     rate: float = 1e-3,
     radius: float = 0.1,
+    steps: int | None = None,
+    learn: Learn | None = None,
 ) -> nn.Module:
-    """Extract-Adv: an extracted student is trained on adversarial examples too, with the victim's labels.
-
-    PGD of four steps, each 0.4 of the radius, within [0, 1].
-    """
-    from captum.robust import PGD  # only here: it takes a second, and most attacks do without
+    """Extract-Adv: a student is trained on adversarial examples (`hostile`), too, with the victim's labels."""
 
     def loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        attack = PGD(model.eval(), partial(cross_entropy, reduction="none"), lower_bound=0, upper_bound=1)
-        with warnings.catch_warnings(action="ignore"):  # captum tells that it asks for gradients, at every step
-            hostile = attack.perturb(inputs, radius=radius, step_size=0.4 * radius, step_num=4, target=targets)
-        model.train()
-        return cross_entropy(model(inputs), targets) + cross_entropy(model(hostile.detach()), targets)
+        changed = hostile(model, inputs, targets, radius=radius, steps=steps)
+        return cross_entropy(model(inputs), targets) + cross_entropy(model(changed), targets)
 
     targets = predictions(victim, images).argmax(1)
-    return fit(copy.deepcopy(student).train(), images, targets, epochs=epochs, rate=rate, seed=seed, loss=loss)
+    return (learn or fit)(
+        copy.deepcopy(student).train(), images, targets, epochs=epochs, rate=rate, seed=seed, loss=loss
+    )
 
 
 def transfer_all(
@@ -171,10 +186,11 @@ def transfer_all(
     seed: int,
     epochs: int = 8,
     rate: float = 1e-3,
+    learn: Learn | None = None,
 ) -> nn.Module:
     """Transfer-A: a new head of as many outputs, then every weight on another task."""
     model = new_head(victim, classes=head(victim).out_features, seed=seed)
-    return fit(model.train(), images, labels, epochs=epochs, rate=rate, seed=seed)
+    return (learn or fit)(model.train(), images, labels, epochs=epochs, rate=rate, seed=seed)
 
 
 def transfer_last(
@@ -185,10 +201,13 @@ def transfer_last(
     seed: int,
     epochs: int = 12,
     rate: float = 1e-2,
+    learn: Learn | None = None,
 ) -> nn.Module:
     """Transfer-L: a new head of as many outputs, and nothing else, on another task."""
     model = new_head(victim, classes=head(victim).out_features, seed=seed).eval()
-    return fit(model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters())
+    return (learn or fit)(
+        model, images, labels, epochs=epochs, rate=rate, seed=seed, trainable=head(model).parameters()
+    )
 
 
 def _remove_least_active(model: nn.Module, layers: list[nn.Module], ratio: float, images: Tensor) -> None:

@@ -55,3 +55,21 @@ def p_values(units: pd.Series, strangers: pd.Series) -> pd.Series:
     """
     near = np.searchsorted(np.sort(strangers.to_numpy(float)), units.to_numpy(float), side="right")
     return pd.Series((1 + near) / (1 + len(strangers)), index=units.index)
+
+
+def unseen_p_values(suspects: pd.DataFrame, held_out: pd.DataFrame) -> pd.Series:
+    """The same for an owner who knows no model of the suspect's architecture, and measures in units of its task alone.
+
+    NaN where fewer than three held-out models of some task have another architecture.
+
+    Args:
+        suspects: a row a model: `distance`, `task`, `architecture`.
+        held_out: the same of independent models.
+    """
+    found = pd.Series(np.nan, index=suspects.index)
+    for architecture, unseen in suspects.groupby("architecture"):
+        others = held_out[held_out["architecture"] != architecture]
+        if others["task"].value_counts().reindex(held_out["task"].unique(), fill_value=0).min() >= ENOUGH:
+            units, strangers = (in_units(models, others, within=("task",)) for models in (unseen, others))
+            found.update(p_values(units, strangers))
+    return found

@@ -1,6 +1,6 @@
 """What a lineage zoo is given: tasks, networks that learn, attacks, and how many models of each sort."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
@@ -49,6 +49,11 @@ class Study(Protocol):
         ...
 
 
+Learn = Callable[..., nn.Module]
+"""How an attack trains: model, images, targets, epochs, rate, seed, and maybe trainable parameters or a loss -> the
+model, in eval mode."""
+
+
 class Learner(TypedDict):
     """Networks of one kind, and how they learn."""
 
@@ -70,6 +75,10 @@ class Attacks(TypedDict):
     extract_adv: Callable[..., nn.Module]
     transfer_a: Callable[..., nn.Module]
     transfer_l: Callable[..., nn.Module]
+
+
+Harder = Mapping[str, Callable[..., nn.Module] | Sequence[Callable[..., nn.Module]]]
+"""Role -> attack: victim, images, labels and a seed -> a changed copy; or several, which make one model each."""
 
 
 class Published(TypedDict):

@@ -8,7 +8,7 @@ Attackers who extract have unlabelled images and ask the victim; none of them ha
 its answers are the true labels and teach nothing of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,9 @@ import torch
 from experiments.interfaces import Samples, Zoo
 from experiments.networks.resnet_cifar import load_published, published_file, resnet
 from experiments.samples.moved import Move
-from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, Published, Task
+from experiments.testbeds.ip_protection.given import Attacks, Harder, Learner, Numbers, Published, Task
 from experiments.testbeds.ip_protection.makers import derived, hardened, loaded, pruned
-from experiments.testbeds.ip_protection.plan import Plan
+from experiments.testbeds.ip_protection.plan import BATCH, Plan, rehearsed
 from experiments.training.recipe import Recipe
 
 
@@ -37,8 +37,10 @@ def lineage(
     presentations: int,
     move: Move,
     published: Published | None = None,
+    harder: Harder | None = None,
     seed: int = 0,
     device: str = "cpu",
+    dry_run: bool = False,
     version: int = 4,
 ) -> Zoo:
     """The zoo: 9 attacks, strangers, held-out models and surrogates of every family.
@@ -55,13 +57,17 @@ def lineage(
         presentations: how many images a student is shown in all, in as many epochs as that takes.
         move: moves an image that is asked again.
         published: models that others have trained, if there are any: strangers, or the victim.
+        harder: role -> an attack that goes on from the victim's weights on its task, of which `numbers` says how many
+            models it makes, each from another seed; or a list of attacks that make one each. None for none.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
+        dry_run: two batches of everything and one model of each sort in every family, to see that all parts fit
+            together before days are spent.
         version: of the training code, part of every name; raised when that changes.
 
     Raises:
-        ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1, or
-            nothing is asked.
+        ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1,
+            nothing is asked, or one of `harder` has the role of other models.
     """
     foreign = {f"resnet{depth}": depth for depth in published["depths"]} if published else {}
     for family in victims or [""]:
@@ -75,7 +81,12 @@ def lineage(
     if set(images) != set(tasks):
         raise ValueError(f"images must say how many of {', '.join(tasks)}, not of {', '.join(images) or 'none'}")
     folder = Path(cache) / "lineage"
-    plan = Plan(folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device)
+    if dry_run:
+        numbers, networks, attacks = rehearsed(numbers, networks, attacks)
+        images, queries, presentations = dict.fromkeys(images), 2 * BATCH, 2 * BATCH
+    plan = Plan(
+        folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device, dry_run
+    )
     family = victims[seed % len(victims)]
     others = [elsewhere(plan, published["root"], foreign[name]) for name in foreign if published and name != family]
     if published and family in foreign:
@@ -86,6 +97,9 @@ def lineage(
         target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
         made = [*surrogates(plan, target), *extractions(plan, target), *continued(plan, target), *moved(plan, target)]
     recipes = [target, *strangers(plan), *others, *independent(plan), *made]
+    if taken := sorted({recipe.role for recipe in recipes} & set(harder or {})):
+        raise ValueError(f"harder: {taken[0]!r} is the role of other models of the zoo; give the attack another name")
+    recipes += against(plan, target, harder or {})
     return {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
 
 
@@ -158,6 +172,15 @@ def continued(plan: Plan, target: Recipe) -> Iterator[Recipe]:
             yield make(role, family, number, partial(derived, attack=plan.attacks[role]), target)
     ladder = partial(pruned, attack=partial(plan.attacks["pruning"], rungs=rungs), path=plan.seed)
     yield make("pruning", family, rungs, ladder, target, which="all", checkpoints=tuple(range(1, rungs)))
+
+
+def against(plan: Plan, target: Recipe, harder: Harder) -> Iterator[Recipe]:
+    """Models that go on from the victim's weights on its task, made by those who know of the search for copies."""
+    for role, given in harder.items():
+        attacks = given if isinstance(given, Sequence) else [given] * plan.numbers["derived"]
+        for number, attack in enumerate(attacks):
+            make = partial(derived, attack=attack)
+            yield plan.recipe(role, target.architecture, number, make, target, network=target.network)
 
 
 def moved(plan: Plan, target: Recipe) -> Iterator[Recipe]:

@@ -21,6 +21,10 @@ NAMES = {
     "elsewhere": "published",
 }
 """What strangers of each kind learn from, or where they come from."""
+UNSEEN = (
+    " Family unseen: the same with no held-out model of the suspect's architecture, so in units of its task alone: "
+    "what an owner may say of a suspect like none that it has trained."
+)
 
 
 def auc_heat_map(found: Experiment) -> Figure:
@@ -91,15 +95,19 @@ def kinds(found: Experiment) -> str:
 
 def calibrated(found: Experiment) -> str:
     """AUC raw and in units of held-out models' spread, and what would be accused at a stated rate of false alarms."""
+    shown = found.page["columns"]
     columns = {
-        f"auc{units}/{attack}": f"{found.page['columns'][f'auc/{attack}']}, {title}"
+        f"auc{units}/{attack}": f"{shown[f'auc/{attack}']}, {title}"
         for attack in ("pooled", "extract_l", "extract_p", "extract_adv")
         for units, title in (("", "raw"), ("_by_task", "by task"), ("_by_architecture", "by architecture"))
-        if attack == "pooled" or units != "_by_task"
+        if f"auc/{attack}" in shown and (attack == "pooled" or units != "_by_task")
     }
+    measured = {key for run in found.done for key in found.metrics([run])[0]}
     for percent in (5, 10):
-        columns[f"found_at_{percent}/pooled"] = f"Copies accused at {percent} %"
-        columns[f"alarms_at_{percent}/pooled"] = f"Strangers accused at {percent} %"
+        for owner, title in {"": "", "_unseen": ", family unseen"}.items():
+            if not owner or f"alarms_unseen_at_{percent}/pooled" in measured:  # older records have none
+                columns[f"found{owner}_at_{percent}/pooled"] = f"Copies accused at {percent} %{title}"
+                columns[f"alarms{owner}_at_{percent}/pooled"] = f"Strangers accused at {percent} %{title}"
     rows = {
         label: {title: decimal(mean(found.metrics(runs), key)) for key, title in columns.items()}
         for label, runs in found.rows().items()
@@ -109,7 +117,8 @@ def calibrated(found: Experiment) -> str:
         "independent models that the owner trained on images of its own: (distance − mean) / standard deviation, over "
         "those of the suspect's task, which within one task changes nothing, or of its task and architecture. Accused "
         "at a rate: models whose conformal p-value among the held-out ones is at most that; no suspect sets that "
-        "threshold. Of strangers, at most that share should be, if they are like the held-out models.",
+        "threshold. Of strangers, at most that share should be, if they are like the held-out models."
+        + (UNSEEN if "alarms_unseen_at_5/pooled" in columns else ""),
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 

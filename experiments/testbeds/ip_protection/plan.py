@@ -15,6 +15,9 @@ from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, 
 from experiments.testbeds.ip_protection.makers import extracted, known, trained
 from experiments.training.recipe import Make, Recipe, zoo_models
 
+BATCH = 8
+"""Images of a batch in a dry run, of which every training has two."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -32,6 +35,7 @@ class Plan:
     seed: int
     version: int
     device: str
+    dry_run: bool = False
 
     @property
     def own(self) -> str:
@@ -78,7 +82,8 @@ class Plan:
     def student(self, family: str, attack: Callable[..., nn.Module]) -> Make:
         """A fresh network of this family that learns from the victim."""
         taught = _images(self.tasks[self.own], "victim", self.images[self.own])
-        return partial(extracted, attack=partial(attack, train=self._study(family)), taught=taught)
+        attack = partial(attack, train=self._study(family))
+        return partial(extracted, attack=attack, taught=taught, dry_run=self.dry_run)
 
     def _study(self, family: str) -> Train:
         epochs = max(1, round(self.presentations / self.queries))
@@ -104,3 +109,27 @@ def _asked(given: Callable[[], Samples], *, queries: int, move: Move | None = No
     if move:
         return with_moved(own, queries, move)
     return Samples(own.inputs[:queries], None if own.labels is None else own.labels[:queries])
+
+
+def rehearsed(
+    numbers: Numbers, networks: Mapping[str, Learner], attacks: Attacks
+) -> tuple[Numbers, Mapping[str, Learner], Attacks]:
+    """One model of each sort, one epoch of small batches of everything, and a ladder of pruned models with one rung."""
+    quick: dict[str, Any] = {
+        "finetune_a": {"epochs": 1},
+        "finetune_l": {"epochs": 1},
+        "pruning": {"epochs": 1, "repair": BATCH, "step": 0.3, "keep": 0.0},
+        "extract_adv": {"epochs": 1, "steps": 1},
+        "transfer_a": {"epochs": 1},
+        "transfer_l": {"epochs": 1},
+    }
+    small = {"epochs": 1, "batch_size": BATCH}
+    hasty: Any = {role: partial(attack, **quick.get(role, {})) for role, attack in attacks.items()}
+    for role in quick:
+        if learn := attacks[role].keywords.get("learn"):
+            hasty[role] = partial(hasty[role], learn=partial(learn, batch_size=BATCH))
+    learners: Any = {
+        family: {**given, "train": partial(given["train"], **small), "study": partial(given["study"], batch_size=BATCH)}
+        for family, given in networks.items()
+    }
+    return {**numbers, **dict.fromkeys(numbers, 1)}, learners, hasty

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
-from experiments.testbeds.ip_protection.calibration import in_units, p_values
+from experiments.testbeds.ip_protection.calibration import in_units, p_values, unseen_p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -75,8 +75,9 @@ class IPProtection:
         Calibrated: `auc_by_task/` and `auc_by_architecture/` of distances in units of the spread of held-out models of
         a suspect's task, or of its architecture, too; the first changes no AUC within one task. `found_at_5/` is the
         share of copies that the owner would accuse at 5 % false alarms, knowing no suspect: those whose conformal
-        p-value is at most that; `alarms_at_5/` the share of strangers that it would. A zoo without held-out models has
-        none of these four.
+        p-value is at most that; `alarms_at_5/` the share of strangers that it would. `found_unseen_at_5/` and
+        `alarms_unseen_at_5/` are the same of an owner who knows no independent model of the suspect's architecture. A
+        zoo without held-out models has none of these six.
         """
         refuse_dead(distances)
         table = distances.droplevel("source")
@@ -143,10 +144,11 @@ class IPProtection:
                 near, far = copies(attacked)[units].to_numpy(), strangers[units].to_numpy()
                 metrics |= named(f"auc_{units}/{name}", auc(near, far))
         for title, models in {"found": copies(attacked), "alarms": strangers}.items():
-            for percent, rate in RATES.items():
-                if len(models):
-                    accused = int((models["p"] <= rate).sum())
-                    metrics |= named(f"{title}_at_{percent}/{name}", proportion(accused, len(models)))
+            for owner, p in {"": models["p"], "_unseen": models["p_unseen"].dropna()}.items():
+                for percent, rate in RATES.items():
+                    if len(p):
+                        key = f"{title}{owner}_at_{percent}/{name}"
+                        metrics |= named(key, proportion(int((p <= rate).sum()), len(p)))
 
     @property
     def _held_out_roles(self) -> frozenset[str]:
@@ -164,11 +166,12 @@ class IPProtection:
         )
 
     def _calibrate(self, suspects: pd.DataFrame, held_out: pd.DataFrame) -> None:
-        """Add each suspect's distance in units of held-out models' spread, and its p-value."""
+        """Add each suspect's distance in units of held-out models' spread, and its p-values."""
         suspects["by_task"] = in_units(suspects, held_out, within=("task",))
         both = ("task", "architecture")
         suspects["by_architecture"] = in_units(suspects, held_out, within=both)
         suspects["p"] = p_values(suspects["by_architecture"], in_units(held_out, held_out, within=both))
+        suspects["p_unseen"] = unseen_p_values(suspects, held_out)
 
     def _curves(self, table: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
         """AUC of each attack on the first 1, 2, 4, ... reference points: one measurement serves every budget."""

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.testbeds.ip_protection.calibration import in_units, p_values
+from experiments.testbeds.ip_protection.calibration import in_units, p_values, unseen_p_values
 
 BOTH = ("task", "architecture")
 
@@ -57,3 +57,33 @@ def test_units_of_few_peers_keep_the_rate_roughly_in_families_at_different_dista
         own = in_units(held_out, held_out, within=BOTH)
         accused.append(float((p_values(in_units(strangers, held_out, within=BOTH), own) <= 0.1).mean()))
     assert 0.04 < np.mean(accused) < 0.12
+
+
+def test_an_unseen_family_is_held_against_the_others_alone_in_units_of_its_task():
+    far = models([10.0, 20.0, 30.0, 40.0], architecture="far")
+    held_out = pd.concat([models([1.0, 2.0, 3.0, 4.0]), far], ignore_index=True)
+    suspects = pd.concat([models([-20.0, 5.0]), models([2.5], architecture="far"), models([25.0], architecture="new")])
+    suspects = suspects.set_axis(["plain near", "plain far", "far", "new"])
+    found = unseen_p_values(suspects, held_out)
+    # In units of the three others, the stranger at 10 lies as far out as a suspect at 5 does in units of all four.
+    assert found.to_dict() == pytest.approx({"plain near": 1 / 5, "plain far": 2 / 5, "far": 3 / 5, "new": 7 / 9})
+    moved = held_out.assign(distance=held_out["distance"] + 100 * (held_out["architecture"] == "plain"))
+    assert unseen_p_values(suspects, moved)["plain near"] == found["plain near"]
+
+
+def test_an_unseen_family_beside_too_few_others_says_nothing():
+    few = pd.concat([models([1.0, 2.0, 3.0]), models([4.0, 5.0], architecture="rare")], ignore_index=True)
+    suspects = pd.concat([models([0.0]), models([0.0], architecture="rare")]).set_axis(["plain", "rare"])
+    assert unseen_p_values(suspects, few).isna().to_dict() == {"plain": True, "rare": False}
+    other_task = pd.concat([few, models([1.0, 2.0], task="turned")], ignore_index=True)
+    assert unseen_p_values(suspects, other_task).isna().all()
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2])
+def test_independent_models_of_unseen_families_that_are_like_the_others_are_accused_at_most_at_the_stated_rate(rate):
+    random, accused = np.random.default_rng(2), []
+    for _ in range(150):
+        held_out = pd.concat([models(random.normal(5, 1, 10), architecture=one) for one in "abc"], ignore_index=True)
+        strangers = models(random.normal(5, 1, 20), architecture="a").set_axis([f"s{number}" for number in range(20)])
+        accused.append(float((unseen_p_values(strangers, held_out) <= rate).mean()))
+    assert rate - 0.04 < np.mean(accused) < rate + 0.02

@@ -136,6 +136,19 @@ def test_calibration_by_architecture_removes_what_independent_models_of_an_archi
         assert metrics[f"auc_by_architecture/{attack}"] == 1
 
 
+def test_strangers_of_a_nearer_family_are_accused_by_an_owner_who_has_not_seen_it_and_not_by_one_who_has(
+    testbed, config
+):
+    assert not [key for key in testbed.score(oracle(testbed)).metrics if "unseen" in key]  # one family is all there is
+    larger = instantiate(config(*TOY, "testbed.zoo.copies=6")["testbed"], _convert_="all")
+    testbed, table = of_another_family(larger, shift=-0.6)
+    report = testbed.score(table)
+    assert report.metrics["alarms_at_10/pooled"] < 0.1
+    strangers = report.matrices["suspects"].query("copy != copy")
+    assert report.metrics["alarms_unseen_at_10/pooled"] == pytest.approx((strangers["architecture"] == "other").mean())
+    assert report.metrics["found_unseen_at_10/pooled"] == 1
+
+
 def test_calibration_by_task_changes_no_auc_within_a_task_but_what_is_pooled(testbed):
     table = oracle(testbed, near=0.4, far=0.6) + np.random.default_rng(3).normal(0, 0.3, (len(testbed.pairs()), 1))
     table.loc[[pair for pair in testbed.pairs() if pair[1].startswith("held_out_turned")]] += 5
@@ -262,7 +275,8 @@ def test_a_zoo_without_held_out_models_is_scored_the_same_and_calibrates_nothing
     expected = {key: value for key, value in full.metrics.items() if not key.startswith(calibrated)}
     assert raw.metrics == pytest.approx(expected)
     assert len(full.metrics) > len(expected)
-    assert set(full.matrices["suspects"]) - set(raw.matrices["suspects"]) == {"by_task", "by_architecture", "p"}
+    extra = set(full.matrices["suspects"]) - set(raw.matrices["suspects"])
+    assert extra == {"by_task", "by_architecture", "p", "p_unseen"}
 
 
 def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed, tmp_path):

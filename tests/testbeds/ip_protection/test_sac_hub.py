@@ -147,7 +147,7 @@ def test_networks_are_those_of_torchvision_with_ten_outputs(name):
     network = empty(name, classes=10, mean=[0.5] * 3, std=[0.5] * 3)
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]
     assert all(parameter.is_meta for parameter in network.parameters())
-    with pytest.raises(ValueError, match="there is no network 'vgg11' here; there are vgg13, vgg16_bn"):
+    with pytest.raises(ValueError, match="there is no network 'vgg11' here; there are vgg13, vgg13_bn, vgg16_bn"):
         empty("vgg11", classes=10, mean=[0.5] * 3, std=[0.5] * 3)
 
 
