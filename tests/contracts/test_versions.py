@@ -18,6 +18,7 @@ WINGS = {
     "ip_protection": [
         *TRAINING,
         "training/descent",
+        "training/watermark",
         "networks/forward",
         *(f"samples/{name}" for name in ("cifar", "digits", "moved", "photographs")),
         *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers", "plan")),
@@ -40,7 +41,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "131066de28d7"),
+    "ip_protection": (4, "c0a28c1f50b1"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "d7ddec7f6674"),
