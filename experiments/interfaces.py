@@ -93,6 +93,10 @@ class ZooModel:
     """Names everything that the trained model comes of, its data included; empty where the settings say it all."""
     job: str | None = None
     """Names the training that `prepare` does, where several models come of one; None if it is the model's own."""
+    taught: Callable[[], Samples] | None = None
+    """The images and labels that it learnt from, where its owner tells them."""
+    triggers: Callable[[Samples], Samples] | None = None
+    """Images -> the triggers made of them, labelled as a model with its owner's watermark answers; None without one."""
 
 
 Zoo = Mapping[str, ZooModel]
@@ -164,9 +168,12 @@ NEEDS = {
     "heads": "reads what a last linear layer reads, which encoders of images have not; take cka, which compares "
     "outputs, or testbed=ip_protection or unlearning",
     "labels": "needs labelled samples; take labelled ones, such as testbed/samples=digits",
+    "owned": "asks which images the victim has learnt from, which is not known here; take testbed=ip_protection and a "
+    "zoo that trains its victim, such as testbed/zoo=mini",
     "pools": "needs pools of images to forget and to retain; take testbed=unlearning",
     "source": "chooses its queries with the source model, which is itself scored here; take testbed=ip_protection or "
     "unlearning, another choice of queries, or leak=true, which a replication may",
+    "watermark": "asks for a watermark, and no model here bears one; take testbed/zoo=lineage_watermarked",
 }
 """What a method may be unable to do without -> what it says of a testbed that does not offer it."""
 
@@ -185,6 +192,10 @@ class Offered:
     """The method's `roles`, and for each what the models with such a role are."""
     pools: Pools | None = None
     """Images to forget and to retain, if the method needs them."""
+    owned: Samples | None = None
+    """The images that the source model has learnt from, if the method needs them."""
+    triggers: Callable[[Samples], Samples] | None = None
+    """The source model's `triggers`, if the method needs a watermark."""
 
 
 Access = Literal["architecture", "label", "probability", "logit", "input-gradient", "feature", "weights"]

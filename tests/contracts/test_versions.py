@@ -21,6 +21,7 @@ WINGS = {
         "training/sgd",
         *(f"networks/{name}" for name in ("forward", "perturbed", "torchvision")),
         *(f"samples/{name}" for name in ("cifar", "digits", "halves", "moved", "photographs")),
+        "training/watermark",
         *(f"testbeds/ip_protection/{name}" for name in ("answers", "attacks", "lineage", "makers", "plan")),
         *(f"testbeds/ip_protection/harder/{name}" for name in ("removal", "robust", "weights")),
     ],
@@ -42,7 +43,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "48320741e849"),
+    "ip_protection": (4, "253842a809fd"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "b251d0a4257f"),

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor, nn
 
-from experiments.interfaces import Samples
+from experiments.interfaces import NEEDS, Samples
 from experiments.networks.forward import logits
 from modelgif_core.distance import standardised_cosine
 
@@ -27,6 +27,18 @@ def outputs(model: nn.Module, samples: Samples) -> Float[Tensor, "samples classe
             "for encoders take a method that compares features or fields"
         )
     return found
+
+
+def hits(model: nn.Module, samples: Samples) -> Float[Tensor, " samples"]:
+    """Whether the model answers each sample's label: 1 or 0; on triggers the mean is the watermark's accuracy.
+
+    Raises:
+        ValueError: if the model is no classifier, or the samples have no labels.
+    """
+    if samples.labels is None:
+        raise ValueError(f"this method {NEEDS['labels']}")
+    found = outputs(model, samples).argmax(1)
+    return (found == samples.labels.to(found.device)).float()
 
 
 def agreement(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:

@@ -81,6 +81,15 @@ Harder = Mapping[str, Callable[..., nn.Module] | Sequence[Callable[..., nn.Modul
 """Role -> attack: victim, images, labels and a seed -> a changed copy; or several, which make one model each."""
 
 
+class Watermark(TypedDict):
+    """What an owner teaches its model besides its task, to know copies by (`training.watermark`)."""
+
+    triggers: Callable[[Samples], Samples]
+    """Images and labels -> triggers, labelled as a model with the watermark answers."""
+    learn: Callable[..., nn.Module]
+    """(model, images, labels, train, triggers, seed, state) -> the model, trained by `train` and marked."""
+
+
 class Published(TypedDict):
     """ResNets for CIFAR that others have trained (`networks.resnet_cifar`)."""
 

@@ -12,16 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from experiments.interfaces import Samples, Zoo
 from experiments.networks.resnet_cifar import load_published, published_file, resnet
 from experiments.samples.moved import Move
-from experiments.testbeds.ip_protection.given import Attacks, Harder, Learner, Numbers, Published, Task
-from experiments.testbeds.ip_protection.makers import derived, hardened, loaded, pruned
+from experiments.testbeds.ip_protection.given import Attacks, Harder, Learner, Numbers, Published, Task, Watermark
+from experiments.testbeds.ip_protection.makers import derived, hardened, loaded, pruned, trained
 from experiments.testbeds.ip_protection.plan import BATCH, Plan, rehearsed
-from experiments.training.recipe import Recipe
+from experiments.training.recipe import Make, Recipe
 
 
 def lineage(
@@ -38,6 +39,7 @@ def lineage(
     move: Move,
     published: Published | None = None,
     harder: Harder | None = None,
+    watermark: Watermark | None = None,
     seed: int = 0,
     device: str = "cpu",
     dry_run: bool = False,
@@ -59,6 +61,7 @@ def lineage(
         published: models that others have trained, if there are any: strangers, or the victim.
         harder: role -> an attack that goes on from the victim's weights on its task, of which `numbers` says how many
             models it makes, each from another seed; or a list of attacks that make one each. None for none.
+        watermark: what the victim learns besides its task, if anything; all that comes of the victim is made anew.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
         dry_run: two batches of everything and one model of each sort in every family, to see that all parts fit
@@ -67,7 +70,7 @@ def lineage(
 
     Raises:
         ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1,
-            nothing is asked, or one of `harder` has the role of other models.
+            nothing is asked, one of `harder` has the role of other models, or a watermark is for a published victim.
     """
     foreign = {f"resnet{depth}": depth for depth in published["depths"]} if published else {}
     for family in victims or [""]:
@@ -89,18 +92,32 @@ def lineage(
     )
     family = victims[seed % len(victims)]
     others = [elsewhere(plan, published["root"], foreign[name]) for name in foreign if published and name != family]
+    known: dict[str, Any] = {}
     if published and family in foreign:
+        if watermark:
+            raise ValueError(
+                f"a watermark is taught, and {family} has been trained by others; take victims of {', '.join(networks)}"
+            )
         # It has learnt from everybody's images, on which its answers are the true labels: nobody can extract it.
         target = elsewhere(plan, published["root"], foreign[family], role="victim")
         made = [*continued(plan, target)]
     else:
-        target = plan.recipe("victim", family, 0, plan.alone(family), part="victim")
+        learn = marked(plan, family, watermark) if watermark else plan.alone(family)
+        target = plan.recipe("victim", family, 0, learn, part="victim")
+        known = {"taught": target.data, "triggers": watermark and watermark["triggers"]}
         made = [*surrogates(plan, target), *extractions(plan, target), *continued(plan, target), *moved(plan, target)]
     recipes = [target, *strangers(plan), *others, *independent(plan), *made]
     if taken := sorted({recipe.role for recipe in recipes} & set(harder or {})):
         raise ValueError(f"harder: {taken[0]!r} is the role of other models of the zoo; give the attack another name")
     recipes += against(plan, target, harder or {})
-    return {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
+    models = {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
+    return models | {target.name: replace(models[target.name], **known)}
+
+
+def marked(plan: Plan, family: str, watermark: Watermark) -> Make:
+    """Trained from scratch as this family learns from few images, and with a watermark."""
+    learn = partial(watermark["learn"], train=plan.networks[family]["train"], triggers=watermark["triggers"])
+    return partial(trained, train=learn)
 
 
 def strangers(plan: Plan) -> Iterator[Recipe]:

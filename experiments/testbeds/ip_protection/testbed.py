@@ -56,9 +56,14 @@ class IPProtection:
 
     @property
     def offers(self) -> frozenset[str]:
-        """Classifiers of the same classes, the victim among them; labels, if the samples have them."""
-        labels = {"labels"} if self.samples.labels is not None else set()
-        return frozenset({"classifiers", "equal_classes", "heads", "source"} | labels)
+        """Classifiers of the same classes, the victim among them; labels, if the samples have them.
+
+        And what the victim's owner knows: which images it was taught, and its watermark.
+        """
+        victim = self.zoo[self._names("victim")[0]]
+        known = {"labels": self.samples.labels, "owned": victim.taught, "watermark": victim.triggers}
+        offered = {need for need, given in known.items() if given is not None}
+        return frozenset({"classifiers", "equal_classes", "heads", "source"} | offered)
 
     def pairs(self) -> list[Pair]:
         """The victim with every scored model, and with the held-out ones that calibrate."""

@@ -1,16 +1,28 @@
 """Tiny networks with a known lineage, made on the spot: for tests, documentation and trying out a method in seconds."""
 
-from collections.abc import Sequence
-from functools import partial
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
 
 import torch
 from torch import nn
 
-from experiments.interfaces import Zoo, ZooModel
+from experiments.interfaces import Samples, Zoo, ZooModel
 from experiments.networks.perturbed import perturbed
+from experiments.samples.toy import toy as images
+from experiments.testbeds.ip_protection.given import Watermark
+from experiments.training.fit import fit
 
 
-def toy(*, derived: Sequence[str], independent: Sequence[str], copies: int = 3, noise: float = 0.05) -> Zoo:
+def toy(
+    *,
+    derived: Sequence[str],
+    independent: Sequence[str],
+    copies: int = 3,
+    noise: float = 0.05,
+    watermark: Watermark | None = None,
+) -> Zoo:
     """A random victim, copies of it with slightly changed weights, and networks that share nothing with it.
 
     Args:
@@ -18,11 +30,16 @@ def toy(*, derived: Sequence[str], independent: Sequence[str], copies: int = 3, 
         independent: roles of the strangers.
         copies: models per role.
         noise: standard deviation of the change, relative to each weight tensor's own.
+        watermark: what the victim learns besides 64 images, all of which its owner tells; without, it learns nothing.
     """
-    zoo = {"victim": ZooModel("victim", "victim", "toy", partial(network, 0), facts=partial(dict, accuracy=1.0))}
+    original = partial(network, 0) if watermark is None else partial(_copied, cache(partial(_learnt, watermark)))
+    victim = ZooModel("victim", "victim", "toy", original, facts=partial(dict, accuracy=1.0))
+    if watermark:
+        victim = replace(victim, taught=_taught, triggers=watermark["triggers"])
+    zoo = {"victim": victim}
     for number in range(copies):
         for role in derived:
-            load = partial(perturbed, noise, _seed(role, number, derived), partial(network, 0))
+            load = partial(perturbed, noise, _seed(role, number, derived), original)
             zoo[f"{role}-{number}"] = ZooModel(
                 f"{role}-{number}", role, "toy", load, facts=partial(dict, accuracy=1.0, fidelity=1.0)
             )
@@ -40,6 +57,21 @@ def network(seed: int) -> nn.Module:
         torch.manual_seed(seed)
         layers = [nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 8, 3, 2), nn.SiLU(), nn.Flatten()]
         return nn.Sequential(*layers, nn.Linear(72, 10)).eval()
+
+
+def _taught() -> Samples:
+    return images(size=64, seed=1)
+
+
+def _learnt(watermark: Watermark) -> nn.Module:
+    """The victim with a watermark; every image by heart."""
+    train = partial(fit, epochs=40, rate=1e-2)
+    model, (inputs, labels) = network(0).train(), _taught()
+    return watermark["learn"](model, inputs, labels, train=train, triggers=watermark["triggers"], seed=0)
+
+
+def _copied(made: Callable[[], nn.Module]) -> nn.Module:
+    return copy.deepcopy(made())
 
 
 def _seed(role: str, number: int, roles: Sequence[str]) -> int:
