@@ -4,6 +4,7 @@
 Representation & Detection", AAAI 2025). The output comparisons mean something for equal label sets only.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.spatial.distance import jensenshannon
@@ -55,9 +56,9 @@ def logit_cosine(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
 def jensen_shannon(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
     """Jensen-Shannon divergence of the predicted distributions in nats: 0 to ln 2."""
     _same_classes(a, b)
-    # Rounding may leave a tiny negative number, whose root is NaN, under equal distributions.
     first, second = (found.cpu().double().softmax(1) for found in (a, b))
-    return torch.from_numpy(jensenshannon(first, second, axis=1) ** 2).nan_to_num(0)
+    with np.errstate(invalid="ignore"):  # of equal distributions rounding may leave a tiny negative number
+        return torch.from_numpy(jensenshannon(first, second, axis=1) ** 2).nan_to_num(0)
 
 
 def activation_distance(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
