@@ -91,6 +91,31 @@ def bands(lines: Mapping[str, Iterable[tuple[float, float, float, float]]], *, x
     return plain(figure)
 
 
+def front(points: Mapping[str, tuple[float, float, str]], *, x: str, y: str) -> Figure:
+    """A named dot for every (cost, worth, group), costs on a logarithmic axis; a line joins what nothing is better than
+    at its cost or less."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    groups = list(dict.fromkeys(group for _, _, group in points.values()))
+    for group in groups:
+        at, value = np.array([point[:2] for point in points.values() if point[2] == group]).T
+        axes.scatter(at, value, s=30, label=group, zorder=3)
+    best = -np.inf
+    edge = []
+    for cost, value, _ in sorted(points.values(), key=lambda point: (point[0], -point[1])):
+        if value > best:
+            best = value
+            edge.append((cost, value))
+    axes.step(*np.array(edge).T, where="post", color="grey", linewidth=1)
+    for name, (cost, value, _) in points.items():
+        axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize="x-small")
+    axes.set_xscale("log")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(loc="lower right", fontsize="small", title="access")
+    return plain(figure)
+
+
 def words(names: Iterable[str]) -> list[str]:
     """Names with blanks for underscores."""
     return [str(name).replace("_", " ") for name in names]

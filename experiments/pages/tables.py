@@ -19,13 +19,17 @@ def table(experiment: Experiment) -> pd.DataFrame:
     """One row a method, one column a metric of the experiment's page; each cell is mean and interval as text.
 
     A column `metric@value` takes the runs whose setting `across` has that value. Rows of `controls` show what their
-    prefix holds in the records of the first row.
+    prefix holds in the records of the first row. Where a method chooses its queries with models besides the source, a
+    column says of which roles.
     """
     grouped = experiment.rows()
     shown = {label: _row(experiment, runs) for label, runs in grouped.items()}
+    chosen_by = {label: _roles(runs[0].config["method"]) for label, runs in grouped.items()}
     for label, runs in grouped.items():
         done = len(experiment.metrics(runs))
-        shown[label] |= {"Access": runs[0].config["method"]["access"], "Runs": f"{done} of {len(runs)}"}
+        models = {"Chooses with": chosen_by[label] or "none"} if any(chosen_by.values()) else {}
+        access = runs[0].config["method"]["access"]
+        shown[label] |= {"Access": access} | models | {"Runs": f"{done} of {len(runs)}"}
     first = next(iter(grouped.values()))
     for label, prefix in (experiment.page.get("controls") or {}).items():
         shown[label] = _row(experiment, first, f"{prefix}/") | {"Access": "the truth", "Runs": ""}
@@ -35,6 +39,12 @@ def table(experiment: Experiment) -> pd.DataFrame:
 def columns(page: Mapping[str, Any]) -> dict[str, str]:
     """Titles by metric; those of one side go unless the table goes across a setting."""
     return {key: title for key, title in page["columns"].items() if page.get("across") or "@" not in key}
+
+
+def _roles(method: Mapping[str, Any]) -> str:
+    """Roles of the models that a method chooses its queries with."""
+    given = (method.get("roles") or {}).values()
+    return ", ".join(sorted({role for roles in given for role in roles}))
 
 
 def _row(experiment: Experiment, runs: list[Run], prefix: str = "") -> dict[str, str]:

@@ -40,6 +40,7 @@ QUICK = {
     "meta_finger": ["method.queries.rounds=2", "method.queries.candidates=24"],
     "adv_tra": ["method.queries.length=8"],  # which the toy budget is a multiple of
     "zest": ["method.queries.masks=60"],
+    "zest_few": ["method.queries.masks=60"],
     "relearn_time": ["method.represent.cap=30"],
     "dataset_inference": ["method.queries.examples=40"],
 }

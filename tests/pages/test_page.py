@@ -5,7 +5,7 @@ import os
 import pytest
 from conftest import ROOT
 
-from experiments.pages import page, sweep
+from experiments.pages import page, plots, sweep
 from experiments.testbeds.ip_protection import page as lineage
 from experiments.testbeds.task_relatedness import page as tasks
 from experiments.testbeds.unlearning import page as unlearning
@@ -142,3 +142,23 @@ def test_kinds_of_strangers_that_no_zoo_has_are_no_column(some):
     head = lineage.kinds(found).splitlines()[2]
     assert "victim's images" in head
     assert "published" not in head
+
+
+def test_the_front_joins_what_nothing_cheaper_is_better_than():
+    points = {
+        "a": (10.0, 0.7, "label"),
+        "b": (20.0, 0.6, "label"),
+        "c": (30.0, 0.9, "logit"),
+        "d": (30.0, 0.8, "logit"),
+    }
+    axes = plots.front(points, x="cost", y="worth").axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[10, 0.7], [30, 0.9]]
+    assert [text.get_text() for text in axes.texts] == [*points]
+
+
+def test_what_is_not_measured_has_no_place_on_the_front(tmp_path):
+    assert lineage.cost_front(sweep.experiment("ip_protection", tmp_path)) is None
+    front = lineage.cost_front(sweep.experiment("ip_protection_mid", RECORDED)).axes[0]
+    named = {text.get_text() for text in front.texts}
+    assert {"LiteGuard", "ModelGiF"} <= named
+    assert "Nearest layer" not in named  # it asks nothing

@@ -26,6 +26,13 @@ def test_a_combination_that_has_not_run_is_a_dash(tmp_path):
     assert set(shown["Runs"]) == {"0 of 5"}
 
 
+def test_a_column_says_with_whose_models_queries_are_chosen_where_any_are(tmp_path):
+    shown = tables.table(sweep.experiment("ip_protection", tmp_path))
+    assert shown.loc["LiteGuard", "Chooses with"] == "independent, surrogate"
+    assert shown.loc["ModelGiF", "Chooses with"] == "none"
+    assert "Chooses with" not in tables.table(sweep.experiment("task_relatedness", tmp_path))
+
+
 def test_a_cell_is_the_mean_over_seeds_with_the_mean_interval():
     assert tables.cell(SEEDS, "auc/x") == "0.60 [0.40, 0.70]"
     assert tables.cell([], "auc/x") == "—"

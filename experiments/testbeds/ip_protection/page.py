@@ -21,6 +21,8 @@ NAMES = {
     "elsewhere": "published",
 }
 """What strangers of each kind learn from, or where they come from."""
+GRADIENT = 3
+"""Forward passes that a gradient counts for."""
 UNSEEN = (
     " Family unseen: the same with no held-out model of the suspect's architecture, so in units of its task alone: "
     "what an owner may say of a suspect like none that it has trained."
@@ -35,6 +37,17 @@ def auc_heat_map(found: Experiment) -> Figure:
         for label, runs in found.rows().items()
     }
     return plots.heat_map(pd.DataFrame.from_dict(rows, orient="index"), title=found.page["title"])
+
+
+def cost_front(found: Experiment) -> Figure | None:
+    """Pooled AUC of each method against what a suspect costs, in forward passes; None if nothing is measured."""
+    points = {}
+    for label, runs in found.rows().items():
+        metrics = found.metrics(runs)
+        asked = mean(metrics, "cost/forward_per_model") + GRADIENT * mean(metrics, "cost/gradient_per_model")
+        if asked > 0 and (worth := mean(metrics, "auc/pooled")) == worth:
+            points[label] = (asked, worth, runs[0].config["method"]["access"])
+    return plots.front(points, x="forward passes for a suspect", y="AUC, one threshold over all") if points else None
 
 
 def fidelity(found: Experiment) -> str:
