@@ -52,18 +52,19 @@ def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Off
     def handed(model: ZooModel) -> ZooModel:
         return model if opened is None else replace(model, load=partial(opened, model.name))
 
-    source = _source(testbed)
+    needed = {"owned", "source", "watermark"} & set(method.needs)
+    source = _source(testbed) if needed else None
     return Offered(
         samples=testbed.samples,
         budget=testbed.budget,
-        source=handed(source) if "source" in method.needs else None,
+        source=handed(source) if source and "source" in method.needs else None,
         models={
             use: [handed(model) for model in testbed.zoo.values() if model.role in roles]
             for use, roles in (method.roles or {}).items()
         },
         pools=testbed.pools() if "pools" in method.needs else None,  # pyright: ignore[reportAttributeAccessIssue]
-        owned=source.taught() if source.taught and "owned" in method.needs else None,
-        triggers=source.triggers if "watermark" in method.needs else None,
+        owned=source.taught() if source and source.taught and "owned" in method.needs else None,
+        triggers=source.triggers if source and "watermark" in method.needs else None,
     )
 
 

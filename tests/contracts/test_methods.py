@@ -82,13 +82,13 @@ def method_of(name: str, toy: str):
     return instantiate(composed(*TOYS[toy], f"method={name}", *quick)["method"], _convert_="all")
 
 
-def testbed_of(name: str, toy: str):
+def place_of(name: str, toy: str):
     return zoo_of(toy, *OWN.get((name, toy), []))
 
 
 def refusal(name: str, toy: str) -> str | None:
     """What a method must say of a testbed, by what the two declare; None if they go together."""
-    method, testbed = method_of(name, toy), testbed_of(name, toy)
+    method, testbed = method_of(name, toy), place_of(name, toy)
     unmet = {*method.needs} - testbed.offers - ({"source"} if method.leak else set())
     known = {model.role for model in testbed.zoo.values()}
     if unmet:
@@ -102,7 +102,7 @@ def refusal(name: str, toy: str) -> str | None:
 def test_a_method_is_finite_repeatable_zero_on_a_twin_nearer_to_a_relative_and_keeps_the_budget_or_says_why_not(
     name, toy
 ):
-    method, testbed = method_of(name, toy), testbed_of(name, toy)
+    method, testbed = method_of(name, toy), place_of(name, toy)
     if why := refusal(name, toy):
         with pytest.raises(ValueError, match=why):
             measure(testbed, method, CPU)
@@ -138,7 +138,7 @@ def test_a_method_is_finite_repeatable_zero_on_a_twin_nearer_to_a_relative_and_k
 
 @EVERYWHERE
 def test_no_method_opens_a_scored_model_to_choose_its_queries_unless_it_says_so(name, toy):
-    method, testbed, opened = method_of(name, toy), testbed_of(name, toy), set()
+    method, testbed, opened = method_of(name, toy), place_of(name, toy), set()
 
     def load(model):
         opened.add(model.role)

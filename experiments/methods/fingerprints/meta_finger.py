@@ -104,8 +104,8 @@ def divergence(anchor: Float[Tensor, "images classes"], other: Float[Tensor, "im
 def telling(near: Int[Tensor, "copies images"], far: Int[Tensor, "strangers images"]) -> Float[Tensor, " images"]:
     """Share of copies that give their most frequent label minus that of strangers that do: -1 to 1 of each image.
 
-    >>> telling(torch.tensor([[3, 1], [3, 2], [3, 2]]), torch.tensor([[0, 2], [3, 2]])).tolist()
-    [0.5, -0.3333333432674408]
+    >>> telling(torch.tensor([[3, 1], [3, 2], [3, 2], [3, 2]]), torch.tensor([[0, 2], [3, 2]])).tolist()
+    [0.5, -0.25]
     """
     common = near.mode(0).values
     return (near == common).float().mean(0) - (far == common).float().mean(0)
