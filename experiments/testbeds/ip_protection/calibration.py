@@ -6,6 +6,7 @@ owner has trained by itself show it, with its spread; they are never scored.
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 ENOUGH = 3
 """Held-out models of an architecture that show a spread; with fewer, all of the task do."""
@@ -55,6 +56,29 @@ def p_values(units: pd.Series, strangers: pd.Series) -> pd.Series:
     """
     near = np.searchsorted(np.sort(strangers.to_numpy(float)), units.to_numpy(float), side="right")
     return pd.Series((1 + near) / (1 + len(strangers)), index=units.index)
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """p-values of many suspects, adjusted (Holm, 1979).
+
+    Whoever accuses all that are at most at a rate accuses any stranger at all at most at that rate. With few held-out
+    models nobody can be accused among many: no p-value is below 1 / (1 + strangers).
+
+    >>> holm(pd.Series([0.01, 0.04, 0.03])).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    order = p.to_numpy().argsort(kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(p.to_numpy()[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return pd.Series(adjusted, index=p.index)
+
+
+def false_discoveries(p: pd.Series) -> pd.Series:
+    """The same, adjusted for the share of strangers among the accused (Benjamini and Hochberg, 1995).
+
+    Conformal p-values of one set of held-out models allow it (Bates et al., Annals of Statistics 2023).
+    """
+    return pd.Series(false_discovery_control(p), index=p.index)
 
 
 def unseen_p_values(suspects: pd.DataFrame, held_out: pd.DataFrame) -> pd.Series:

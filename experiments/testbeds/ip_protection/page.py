@@ -23,9 +23,13 @@ NAMES = {
 """What strangers of each kind learn from, or where they come from."""
 GRADIENT = 3
 """Forward passes that a gradient counts for."""
-UNSEEN = (
+OWNERS = {"": "", "_unseen": ", family unseen", "_holm": ", Holm", "_fdr": ", FDR"}
+"""How an owner may judge."""
+MORE = (
     " Family unseen: the same with no held-out model of the suspect's architecture, so in units of its task alone: "
-    "what an owner may say of a suspect like none that it has trained."
+    "what an owner may say of a suspect like none that it has trained. Holm, FDR: all suspects of a zoo are judged at "
+    "once, so that any stranger at all is accused at most at that rate, for which there are too few held-out models, "
+    "or that at most that share of the accused are strangers."
 )
 
 
@@ -117,8 +121,8 @@ def calibrated(found: Experiment) -> str:
     }
     measured = {key for run in found.done for key in found.metrics([run])[0]}
     for percent in (5, 10):
-        for owner, title in {"": "", "_unseen": ", family unseen"}.items():
-            if not owner or f"alarms_unseen_at_{percent}/pooled" in measured:  # older records have none
+        for owner, title in OWNERS.items():
+            if not owner or f"alarms{owner}_at_{percent}/pooled" in measured:  # older records have but the first
                 columns[f"found{owner}_at_{percent}/pooled"] = f"Copies accused at {percent} %{title}"
                 columns[f"alarms{owner}_at_{percent}/pooled"] = f"Strangers accused at {percent} %{title}"
     rows = {
@@ -131,7 +135,7 @@ def calibrated(found: Experiment) -> str:
         "those of the suspect's task, which within one task changes nothing, or of its task and architecture. Accused "
         "at a rate: models whose conformal p-value among the held-out ones is at most that; no suspect sets that "
         "threshold. Of strangers, at most that share should be, if they are like the held-out models."
-        + (UNSEEN if "alarms_unseen_at_5/pooled" in columns else ""),
+        + (MORE if "alarms_unseen_at_5/pooled" in columns else ""),
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
-from experiments.testbeds.ip_protection.calibration import in_units, p_values, unseen_p_values
+from experiments.testbeds.ip_protection.calibration import false_discoveries, holm, in_units, p_values, unseen_p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -81,8 +81,10 @@ class IPProtection:
         a suspect's task, or of its architecture, too; the first changes no AUC within one task. `found_at_5/` is the
         share of copies that the owner would accuse at 5 % false alarms, knowing no suspect: those whose conformal
         p-value is at most that; `alarms_at_5/` the share of strangers that it would. `found_unseen_at_5/` and
-        `alarms_unseen_at_5/` are the same of an owner who knows no independent model of the suspect's architecture. A
-        zoo without held-out models has none of these six.
+        `alarms_unseen_at_5/` are the same of an owner who knows no independent model of the suspect's architecture, and
+        `found_holm_at_5/pooled`, `found_fdr_at_5/pooled` and their alarms of one who judges all suspects at once: so
+        that any stranger at all is accused at most at that rate, or that at most that share of the accused are
+        strangers. A zoo without held-out models has none of these ten.
         """
         refuse_dead(distances)
         table = distances.droplevel("source")
@@ -154,6 +156,18 @@ class IPProtection:
                     if len(p):
                         key = f"{title}{owner}_at_{percent}/{name}"
                         metrics |= named(key, proportion(int((p <= rate).sum()), len(p)))
+        if name == "pooled":
+            self._judge_many(metrics, attacked, strangers)
+
+    def _judge_many(self, metrics: dict[str, float], attacked: pd.DataFrame, strangers: pd.DataFrame) -> None:
+        """Judge all suspects at once, as whoever accuses many of them must."""
+        everybody = pd.concat([attacked["p"], strangers["p"]])
+        for control, adjusted in {"holm": holm(everybody), "fdr": false_discoveries(everybody)}.items():
+            for title, models in {"found": copies(attacked), "alarms": strangers}.items():
+                for percent, rate in RATES.items():
+                    accused = int((adjusted[models.index] <= rate).sum())
+                    if len(models):
+                        metrics |= named(f"{title}_{control}_at_{percent}/pooled", proportion(accused, len(models)))
 
     @property
     def _held_out_roles(self) -> frozenset[str]:

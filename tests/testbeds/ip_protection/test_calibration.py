@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.testbeds.ip_protection.calibration import in_units, p_values, unseen_p_values
+from experiments.testbeds.ip_protection.calibration import (
+    false_discoveries,
+    holm,
+    in_units,
+    p_values,
+    unseen_p_values,
+)
 
 BOTH = ("task", "architecture")
 
@@ -87,3 +93,27 @@ def test_independent_models_of_unseen_families_that_are_like_the_others_are_accu
         strangers = models(random.normal(5, 1, 20), architecture="a").set_axis([f"s{number}" for number in range(20)])
         accused.append(float((unseen_p_values(strangers, held_out) <= rate).mean()))
     assert rate - 0.04 < np.mean(accused) < rate + 0.02
+
+
+def drawn(random, copies):
+    """p-values of some copies, far nearer than 99 held-out models, and of 20 strangers like them."""
+    held_out, strangers = random.normal(size=99), random.normal(size=20)
+    return p_values(pd.Series([*(-9.0 - np.arange(copies)), *strangers]), pd.Series(held_out))
+
+
+def test_among_many_suspects_any_stranger_is_accused_at_most_at_the_stated_rate():
+    random = np.random.default_rng(3)
+    accused = [bool((holm(drawn(random, copies=0)) <= 0.2).any()) for _ in range(600)]
+    assert 0.1 < np.mean(accused) < 0.22
+
+
+def test_of_those_accused_at_most_the_stated_share_are_strangers_and_copies_are_found_where_holm_finds_none():
+    random, shares, found = np.random.default_rng(4), [], []
+    for _ in range(300):
+        p = drawn(random, copies=20)
+        accused = false_discoveries(p) <= 0.05
+        shares.append(accused[20:].sum() / max(1, accused.sum()))
+        found.append(accused[:20].mean())
+        assert not (holm(p) <= 0.05).any()
+    assert np.mean(shares) < 0.05
+    assert np.mean(found) == 1
