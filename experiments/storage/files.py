@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).parents[2]
 """The project's folder."""
@@ -88,6 +88,20 @@ def lock(path: Path) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def held(path: Path) -> bool:
+    """Whether a living process holds the lock named after path; whoever was killed holds none."""
+    file = path.parent / ".locks" / f"{path.name}.lock"
+    try:
+        if file.exists():
+            with FileLock(file).acquire(timeout=0):
+                pass
+    except Timeout:
+        return True
+    except OSError:  # a folder that may not be written has nobody who works in it
+        pass
+    return False
 
 
 def make_once(path: Path, make: Callable[[], None], *, ready: Callable[[], bool] | None = None) -> bool:

@@ -1,0 +1,178 @@
+"""How far an experiment is: which of its runs are done, running, failed or missing, and what is still to go."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from experiments.pages import sweep
+from experiments.storage import configuration, failure, record
+from experiments.storage.files import ROOT, held, write
+
+RECORDED = ROOT / "results" / "recorded"
+SCALES = ("mini", "mid", "paper")
+"""From minutes and no files, over hours and some files, to the papers' own models."""
+STATES = ("done", "recorded", "running", "failed", "missing")
+
+
+class Place(NamedTuple):
+    """One run of a sweep, where it stands."""
+
+    label: str
+    """Its method's name in tables."""
+    state: str
+    """One of STATES: done in the folder of own runs, or recorded elsewhere, and so on."""
+    seconds: float | None
+    """What it took, if it is done or recorded."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far an experiment is."""
+
+    name: str
+    runs: list[Place]
+    needs: dict[str, str]
+    """Setting and folder that is not there, `key=folder` -> what belongs into it."""
+    paces: Mapping[str, float]
+    """Method -> mean seconds of its runs, by own records where there are any, by recorded ones where not."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many runs are in which of STATES."""
+        return Counter(run.state for run in self.runs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs lie in one place, of which a page can be made: own ones, or recorded ones."""
+        return all(run.seconds is not None for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """What the runs that are there have taken."""
+        return sum(run.seconds or 0 for run in self.runs)
+
+    def to_go(self) -> tuple[float, int]:
+        """Seconds that the other runs will take by these records, and how many runs nothing is known about."""
+        rest = [self.paces.get(run.label) for run in self.runs if run.seconds is None]
+        return sum(pace for pace in rest if pace is not None), rest.count(None)
+
+
+def standing(
+    name: str,
+    given: Mapping[str, str] | None = None,
+    *,
+    recorded: Path | None = RECORDED,
+) -> Standing:
+    """How far the experiment is.
+
+    Args:
+        name: of an experiment with a page.
+        given: settings of the command line by dotted keys, such as folders that lie elsewhere.
+        recorded: folder of runs that are recorded already, which count, too; None counts own ones alone, and lets
+            recorded ones say no more than how long the others will take.
+    """
+    given = given or {}
+    jobs, first = composed(name, Path(given.get("cache", "cache")))
+    own = Path(given.get("results", "results")) / "runs"
+    return judged(name, jobs, own, recorded or RECORDED, missing(name, first, given), recorded_count=bool(recorded))
+
+
+def judged(
+    name: str,
+    jobs: list[tuple[str, str]],
+    records: Path,
+    recorded: Path,
+    needs: dict[str, str],
+    *,
+    recorded_count: bool = True,
+) -> Standing:
+    """The same of jobs (folder, method's label), by what lies in both folders; a damaged record counts as failed."""
+    own = {folder: _seconds(records / folder) for folder, _ in jobs}
+    others = {folder: _seconds(recorded / folder) for folder, _ in jobs}
+    places = []
+    for folder, label in jobs:
+        if own[folder] is not None:
+            places.append(Place(label, "done", own[folder]))
+        elif held(records / folder):
+            places.append(Place(label, "running", None))
+        elif recorded_count and others[folder] is not None:
+            places.append(Place(label, "recorded", others[folder]))
+        else:
+            odd = failure.file(records / folder).exists() or (records / folder / "report.json").exists()
+            places.append(Place(label, "failed" if odd else "missing", None))
+    paces = _paces(jobs, others) | _paces(jobs, own)
+    return Standing(name, places, needs, paces)
+
+
+def missing(name: str, config: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+    """Folders that the experiment's page names as needed and that are not there: `key=folder` -> what belongs there."""
+    lacking = {}
+    for key, content in (sweep.page(name).get("needs") or {}).items():
+        folder = given.get(key) or sweep.look_up(dict(config), key)
+        fetched = given.get(f"{key.rpartition('.')[0]}.download", "false").lower() == "true"
+        if not (fetched or Path(folder).is_dir()):
+            lacking[f"{key}={folder}"] = content
+    return lacking
+
+
+def of_scale(scale: str) -> list[str]:
+    """The experiments whose page has that scale.
+
+    Raises:
+        ValueError: if there is no such scale.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"there is no scale {scale!r}; the scales are {', '.join(SCALES)}")
+    return [name for name in configuration.names("page") if sweep.page(name)["scale"] == scale]
+
+
+def composed(name: str, cache: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """The experiment's jobs as (folder, method's label), and the first one's configuration.
+
+    Composing a large sweep takes longer than looking for its runs, so the outcome is kept in `cache`, under a name
+    made of all configurations and all code.
+    """
+    file = cache / "sweeps" / f"{name}-{_sources()}.json"
+    with suppress(OSError, ValueError):
+        kept = json.loads(file.read_text())
+        return [(folder, label) for folder, label in kept["jobs"]], kept["first"]
+    configs = sweep.jobs(name)
+    jobs = [(record.folder(config).name, config["method"]["label"]) for config in configs]
+    with suppress(OSError):  # where nothing can be written, it is composed again
+        write(file, json.dumps({"jobs": jobs, "first": configs[0]}, default=str).encode())
+    return jobs, configs[0]
+
+
+@cache
+def _sources() -> str:
+    """Names everything that a composed sweep depends on."""
+    total = hashlib.sha256()
+    for part, pattern in (("conf", "*.yaml"), ("experiments", "*.py"), ("modelgif_core", "*.py")):
+        for file in sorted((ROOT / part).rglob(pattern)):
+            total.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def _seconds(folder: Path) -> float | None:
+    """What a finished run took; None if there is none, or a damaged one."""
+    try:
+        found = record.finished(folder, folder.name)
+    except (ValueError, OSError):
+        return None
+    return found["seconds"] if found else None
+
+
+def _paces(jobs: list[tuple[str, str]], seconds: Mapping[str, float | None]) -> dict[str, float]:
+    known: dict[str, list[float]] = {}
+    for folder, label in jobs:
+        took = seconds[folder]
+        if took is not None:
+            known.setdefault(label, []).append(took)
+    return {label: mean(took) for label, took in known.items()}

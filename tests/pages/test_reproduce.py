@@ -1,0 +1,93 @@
+"""One command per scale: what it says first, what it refuses, and how two of them share the work."""
+
+import threading
+
+import pytest
+
+from experiments import reproduce
+from experiments.pages.standing import Place, Standing
+from experiments.storage.files import lock
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """Three experiments: one is there, one has to run, one lacks a folder. Returns the names that are made."""
+    found = {
+        "there": Standing("there", [Place("fields", "recorded", 5.0)], {}, {"fields": 5.0}),
+        "open": Standing("open", [Place("fields", "missing", None)] * 2, {}, {"fields": 1800.0}),
+        "lacking": Standing("lacking", [Place("labels", "missing", None)], {"zoo.root=none": "photographs"}, {}),
+    }
+    configs = {"there": {}, "open": {}, "lacking": {"zoo": {"root": "none"}}}
+    made = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "of_scale", lambda scale: list(found))
+    monkeypatch.setattr(reproduce, "composed", lambda name, cache: ([], configs[name]))
+    monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: found[name])
+    monkeypatch.setattr(reproduce, "made", lambda name, words: made.append((name, list(words))) or True)
+    return made
+
+
+def test_a_dry_run_says_what_is_to_go_and_what_is_needed_and_does_nothing(toy, tmp_path, capsys):
+    assert reproduce.main(["scale=mini", "dry_run=true"]) == 0
+    said = capsys.readouterr().out
+    assert "to go: 3 runs of 2 experiments, 1:00:00 at the pace of the records without 1 runs that nothing" in said
+    assert "lacking needs zoo.root=none: photographs" in said
+    assert not toy
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_missing_is_made_and_what_lacks_its_folder_is_not_begun(toy, capsys):
+    assert reproduce.main(["scale=mini", "zoo.root=none", "device=cpu"]) == 1
+    assert toy == [("open", ["device=cpu"])]
+    assert "lacking: not started" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "there is no scale ''; scale= one of mini, mid, paper"),
+        (["scale=maxi"], "there is no scale 'maxi'; scale= one of mini, mid, paper"),
+        (["mini"], "'mini' is no setting; key=value is needed, such as scale=mini"),
+        (["scale=mini", "dry_run=maybe"], "dry_run must be true or false, not 'maybe'"),
+        (["scale=mini", "testbed.budget=8"], "testbed.budget would make other runs than those of the tables"),
+        (["scale=mini", "zoo.folder=data"], "no experiment of scale mini has zoo.folder; "),
+    ],
+)
+def test_a_mistake_ends_in_one_line_before_any_work(words, said, toy, capsys):
+    assert reproduce.main(words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}")
+    assert len(error.splitlines()) == 1
+    assert not toy
+
+
+def test_two_invocations_share_the_work_and_the_second_waits_for_what_is_left(tmp_path):
+    done, working = [], threading.Event()
+
+    def other():
+        with lock(tmp_path / "first"):
+            working.set()
+            while "second" not in done:
+                threading.Event().wait(0.01)
+            done.append("first, by the other")
+
+    helper = threading.Thread(target=other)
+    helper.start()
+    working.wait()
+    reproduce.share(["first", "second"], tmp_path, done.append)
+    helper.join()
+    assert done == ["second", "first, by the other", "first"]
+
+
+def test_the_programs_of_an_experiment_end_at_the_first_that_fails(monkeypatch):
+    called = []
+
+    def run(command):
+        called.append(command[1:])
+        return type("Ended", (), {"returncode": int("experiment=toy" in command and "-m" not in command)})()
+
+    monkeypatch.setattr(reproduce.subprocess, "run", run)
+    assert not reproduce.made("toy", ["device=cpu"])
+    assert [command[-1] for command in called] == ["device=cpu", "device=cpu"]
+    assert called[0][:2] == ["-m", "experiments.prepare"]
+    assert called[1][0].endswith("run.py")

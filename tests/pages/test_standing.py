@@ -1,0 +1,144 @@
+"""How far an experiment is: by what lies in two folders, by locks that are held, by folders that are not there."""
+
+import json
+
+import pytest
+
+from experiments import status
+from experiments.pages import standing, sweep
+from experiments.storage import configuration, identity, record
+from experiments.storage.files import held, lock
+
+
+def recorded(folder, number, seconds):
+    """A run's folder with a record that holds, and its name."""
+    saved = {
+        "metrics": {},
+        "config": {},
+        "identity": {"number": number},
+        "commit": "",
+        "device": "",
+        "seconds": seconds,
+        "versions": {},
+        "files": {},
+    }
+    saved["checksum"] = identity.digest(saved)
+    name = identity.digest(saved["identity"])
+    (folder / name).mkdir(parents=True)
+    (folder / name / "report.json").write_bytes(record.sealed(saved))
+    return name
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two methods' runs in every state but running, in a folder of own ones and one of recorded ones."""
+    own, others = tmp_path / "own", tmp_path / "recorded"
+    done, elsewhere = recorded(own, 0, 10.0), recorded(others, 1, 40.0)
+    both = recorded(own, 2, 20.0)
+    recorded(others, 2, 99.0)
+    (own / "odd").mkdir()
+    (own / "odd" / "failed.json").write_text("{}")
+    jobs = [(done, "fields"), (both, "fields"), (elsewhere, "labels"), ("odd", "fields"), ("none", "labels")]
+    return own, others, [*jobs, ("new", "unheard of")]
+
+
+def test_every_run_is_in_one_state_and_own_ones_come_first(runs):
+    own, others, jobs = runs
+    found = standing.judged("toy", jobs, own, others, {})
+    assert [run.state for run in found.runs] == ["done", "done", "recorded", "failed", "missing", "missing"]
+    assert [run.seconds for run in found.runs[:3]] == [10, 20, 40]
+    assert found.seconds == 70
+    assert not found.complete
+
+
+def test_time_to_go_is_the_mean_of_own_runs_or_else_of_recorded_ones(runs):
+    own, others, jobs = runs
+    assert standing.judged("toy", jobs, own, others, {}).to_go() == (15 + 40, 1)
+    again = standing.judged("toy", jobs, own, others, {}, recorded_count=False)
+    assert again.to_go() == (15 + 40 + 40, 1)
+    assert again.counts == {"done": 2, "failed": 1, "missing": 3}
+
+
+def test_a_run_is_running_while_its_lock_is_held_and_no_longer(runs):
+    own, others, jobs = runs
+    with lock(own / "none"):
+        assert standing.judged("toy", jobs, own, others, {}).counts["running"] == 1
+    assert (own / ".locks" / "none.lock").exists()
+    assert standing.judged("toy", jobs, own, others, {}).counts["running"] == 0
+
+
+def test_to_ask_for_a_lock_makes_no_file(tmp_path):
+    assert not held(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_record_counts_as_failed(runs):
+    own, others, jobs = runs
+    (own / jobs[0][0] / "report.json").write_text("{")
+    assert standing.judged("toy", jobs, own, others, {}).runs[0].state == "failed"
+
+
+def test_all_that_is_recorded_is_complete_and_takes_no_time(runs):
+    own, others, jobs = runs
+    found = standing.judged("toy", jobs[:3], own, others, {})
+    assert found.complete
+    assert found.to_go() == (0, 0)
+
+
+def test_a_folder_that_is_not_there_is_named_with_what_belongs_into_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "page", lambda name: {"needs": {"zoo.root": "a hundred photographs"}})
+    config = {"zoo": {"root": str(tmp_path / "none")}}
+    said = standing.missing("toy", config, {})
+    assert said == {f"zoo.root={tmp_path / 'none'}": "a hundred photographs"}
+    assert not standing.missing("toy", config, {"zoo.root": str(tmp_path)})
+    assert not standing.missing("toy", config, {"zoo.download": "true"})
+
+
+def test_the_table_shows_counts_times_and_needs_as_plain_text(runs, capsys):
+    own, others, jobs = runs
+    status.show([standing.judged("toy", jobs, own, others, {"root=data": "photographs, [any] size"})])
+    head, row, needs = capsys.readouterr().out.splitlines()
+    assert head.split() == ["experiment", *standing.STATES, "measured", "to", "go"]
+    assert row.split() == ["toy", "2", "1", "0", "1", "2", "0:01:10", "0:00:55", "and", "1", "unknown"]
+    assert needs == "toy needs root=data: photographs, [any] size"
+
+
+def test_of_what_nothing_is_known_no_time_is_told(tmp_path):
+    found = standing.judged("toy", [("none", "fields")], tmp_path, tmp_path, {})
+    assert status.to_go(found) == "—"
+
+
+def test_an_unknown_experiment_is_refused_with_the_nearest(capsys):
+    assert status.main(["unlerning"]) == 1
+    assert "error: there is no experiment 'unlerning'; did you mean unlearning? There are " in capsys.readouterr().err
+
+
+def test_a_composed_sweep_is_kept_and_composed_again_after_a_change(tmp_path, monkeypatch):
+    calls = []
+    job = {"method": {"label": "Fields"}}
+    monkeypatch.setattr(sweep, "jobs", lambda name: calls.append(name) or [job])
+    monkeypatch.setattr(record, "folder", lambda config: tmp_path / "abc")
+    assert standing.composed("toy", tmp_path) == standing.composed("toy", tmp_path) == ([("abc", "Fields")], job)
+    assert calls == ["toy"]
+    monkeypatch.setattr(standing, "_sources", lambda: "changed")
+    standing.composed("toy", tmp_path)
+    assert calls == ["toy", "toy"]
+
+
+@pytest.mark.parametrize("name", configuration.names("page"))
+def test_every_page_says_its_scale_itself(name):
+    lines = (configuration.ROOT / "conf" / "page" / f"{name}.yaml").read_text().splitlines()
+    said = [line.removeprefix("scale: ") for line in lines if line.startswith("scale: ")]
+    assert len(said) == 1
+    assert said[0] in standing.SCALES
+    assert name.rpartition("_")[2] not in standing.SCALES or name.endswith(f"_{said[0]}")
+
+
+@pytest.mark.parametrize("name", configuration.names("page"))
+def test_a_page_names_every_folder_that_its_experiment_needs(name):
+    config = configuration.resolved(f"experiment={name}")
+    needs = sweep.page(name).get("needs") or {}
+    there = {sweep.look_up(config, key) for key in needs}
+    fetched = {config["testbed"]["zoo"].get("root")} if "url" in config["testbed"]["zoo"] else set()
+    asked = {place for place in record.places(config["testbed"]).values() if place} - fetched
+    assert asked == there, json.dumps(sorted(asked))
