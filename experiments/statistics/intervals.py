@@ -143,6 +143,22 @@ def prediction_bound(values: Distances) -> float:
     return float(np.mean(values) + t.ppf(0.95, count - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / count))
 
 
+def mean(values: Distances) -> Estimate:
+    """The mean of the values that are not NaN, with Student's interval; ends NaN for fewer than two of them.
+
+    >>> mean([1.0, 1.0, 1.0])
+    Estimate(value=1.0, low=1.0, high=1.0)
+    """
+    from scipy.stats import t
+
+    known = np.asarray(values, float)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:
+        return Estimate(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
+    half = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    return Estimate(float(known.mean()), float(known.mean()) - half, float(known.mean()) + half)
+
+
 def spearman(a: Distances, b: Distances) -> Estimate:
     """Rank correlation, -1 to 1, of the pairs without NaN; NaN if one side is constant or fewer than four are left.
 

@@ -8,8 +8,9 @@ import pandas as pd
 
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
+from experiments.statistics.conformal import holm, p_values
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
-from experiments.testbeds.ip_protection.calibration import false_discoveries, holm, in_units, p_values, unseen_p_values
+from experiments.testbeds.ip_protection.calibration import false_discoveries, in_units, unseen_p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View

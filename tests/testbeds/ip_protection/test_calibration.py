@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.statistics.conformal import holm, p_values
 from experiments.testbeds.ip_protection.calibration import (
     false_discoveries,
-    holm,
     in_units,
-    p_values,
     unseen_p_values,
 )
 
