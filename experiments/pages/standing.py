@@ -130,7 +130,7 @@ def of_scale(scale: str) -> list[str]:
     """
     if scale not in SCALES:
         raise ValueError(f"there is no scale {scale!r}; the scales are {', '.join(SCALES)}")
-    return [name for name in configuration.names("page") if sweep.page(name)["scale"] == scale]
+    return [name for name in configuration.names("page") if sweep.page(name).get("scale") == scale]
 
 
 def composed(name: str, cache: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:

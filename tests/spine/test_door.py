@@ -158,7 +158,10 @@ def test_the_other_programs_have_the_same_door(main, tmp_path, monkeypatch):
     [
         (["method=null"], "method has no option 'null'; it has activation_distance, adv_tra, agreement"),
         (["method=5"], "method has no option '5'; it has"),
-        (["testbed=unlerning"], "did you mean unlearning? It has ip_protection, task_relatedness, unlearning"),
+        (
+            ["testbed=unlerning"],
+            "did you mean unlearning? It has ip_protection, pairwise, task_relatedness, unlearning",
+        ),
         (["testbed/zoo=mimi"], "'mimi'; did you mean mini? It has demo, lineage_cifar10, lineage_hard"),
         (["seed=0,1", "method=akh,'zset'"], "method has no option 'zset'; did you mean zest? It has"),
         (["-m", "seed=0,1", "results="], "results must have at least 1 character, not ''"),

@@ -151,11 +151,11 @@ class Pairwise:
         of both p-values counts, which holds at its rate whichever of the two is like the strangers.
         """
         strangers = sorted(set(self.strangers or ()))
+        if not strangers:
+            return pd.DataFrame()
         models = [name for name in self._models if name not in strangers]
-        pairs = [(a, b) for a, b in combinations_with_replacement(models, 2) if a != b] if strangers else []
-        index = (
-            pd.MultiIndex.from_tuples(pairs, names=["first", "second"]) if pairs else pd.MultiIndex([[], []], [[], []])
-        )
+        pairs = [(a, b) for a, b in combinations_with_replacement(models, 2) if a != b]
+        index = pd.MultiIndex.from_tuples(pairs, names=["first", "second"])
         either = [
             max(p_values(pd.Series([square.loc[a, b]]), square.loc[own, strangers])[0] for own in (a, b))
             for a, b in pairs
