@@ -125,6 +125,9 @@ def test_a_calibrated_row_holds_the_means_of_its_records_and_a_method_that_has_n
 
 def test_what_an_owner_says_of_unseen_families_is_shown_where_a_record_has_it(some):
     found, _ = some("ip_protection", lambda run, turn: run.config["method"]["label"] == "AKH" and run.seed < 2)
+    for run in found.done:  # as older records are
+        for key in [key for key in run.record["metrics"] if "_unseen_" in key or "_holm_" in key or "_fdr_" in key]:
+            del run.record["metrics"][key]
     assert "unseen" not in lineage.calibrated(found)
     added = {f"{what}_unseen_at_5/pooled": value for what, value in (("found", 0.875), ("alarms", 0.25))}
     for run in found.done:
