@@ -1,5 +1,5 @@
 # make demo   train the embedded zoo, measure ten methods, print the table
-# make test   all tests
+# make test   all tests but those that take more than ten seconds each; make slow  those
 # make drills kills, damages, crowds, full disks, at full size: minutes; writes results/reliability.md
 # make check  format, lint, types
 # make clean  forget runs; make clean-cache forgets trained models, after asking (YES=1 answers)
@@ -10,7 +10,7 @@ export PYTHONHASHSEED := 0
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: demo test drills check tables clean clean-cache
+.PHONY: demo test slow drills check tables clean clean-cache
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare testbed/zoo=demo
@@ -18,7 +18,10 @@ demo: .venv/installed
 	$(BIN)/python -m experiments.pages demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -n 2 -m slow
 
 drills: .venv/installed
 	$(BIN)/python tests/drills/reliability.py
