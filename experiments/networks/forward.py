@@ -4,10 +4,15 @@ import torch
 from torch import Tensor, nn
 
 
+def device_of(model: nn.Module, inputs: Tensor) -> torch.device:
+    """Where the model's weights lie; where the inputs do if it has none."""
+    return next((p.device for p in model.parameters()), inputs.device)
+
+
 def predictions(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
     """The model's outputs on all inputs, on its device, in eval mode and without gradients."""
     model.eval()
-    device = next((p.device for p in model.parameters()), inputs.device)
+    device = device_of(model, inputs)
     with torch.no_grad():
         # A copy, because a model's first layer may work in place.
         return torch.cat([model(part.to(device, copy=True)) for part in inputs.split(batch_size)])

@@ -12,7 +12,7 @@ from captum.robust import PGD
 from torch import Tensor
 
 from experiments.interfaces import Offered, Samples
-from experiments.networks.forward import predictions
+from experiments.networks.forward import device_of, predictions
 from experiments.queries.samples import random_samples, source
 from modelgif_core.readout import Readout
 
@@ -49,7 +49,7 @@ def pgd_samples(
         raise ValueError(f"iterations must be at least 1, not {iterations}")
     clean = random_samples(offered, seed=seed)
     model = source(offered)
-    device = next((p.device for p in model.parameters()), clean.inputs.device)
+    device = device_of(model, clean.inputs)
     # The copy lets a model's first layer work in place, which a leaf would refuse.
     attack = PGD(lambda points: model(points.clone()), _change, lower_bound=0, upper_bound=1)
     attack.fgsm.zero_thresh = 0  # outputs may be small

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.interfaces import Offered, Samples, ZooModel
-from experiments.queries.samples import pick, seeded, source
+from experiments.queries.samples import pick, pool_size, refuse_candidates, seeded, source
 from experiments.queries.starts import Start
 from modelgif_core import Paths
 
@@ -49,8 +49,7 @@ def ranked_samples(
         raise ValueError("this choice of samples asks independent models; the method's roles must name some for `far`")
     pool = offered.samples
     count = len(pool.inputs) if candidates is None else candidates
-    if not 1 <= offered.budget <= count <= len(pool.inputs):
-        raise ValueError(f"need budget <= candidates <= pool, not {offered.budget} <= {count} <= {len(pool.inputs)}")
+    refuse_candidates(offered.budget, count, pool_size(offered))
     drawn = torch.randperm(len(pool.inputs), generator=seeded(seed))[:count]
     ends = pool.inputs[drawn]
     owned = source(offered)

@@ -4,16 +4,18 @@ Nobody else has one of these. The owner, who trains held-out models and surrogat
 either have test images; the others are the pool of reference points and what all are judged on.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 
 from experiments.interfaces import Samples
 from experiments.samples.cifar import cifar
-from experiments.samples.photographs import blurred_or_noisy, upside_down
+from experiments.samples.photographs import blurred_or_noisy, dealt, upside_down
 
-TRAIN = {"victim": 25000, "attacker": 25000}
-TEST = {"owner": 3500, "stranger": 3000, "evaluation": 2000, "references": 1500}
+SHARES = {
+    "train": {"victim": 25000, "attacker": 25000},
+    "test": {"owner": 3500, "stranger": 3000, "evaluation": 2000, "references": 1500},
+}
 REHEARSED = 16
 """Images of each part in a dry run."""
 
@@ -35,21 +37,10 @@ def halves(part: str, size: int | None = None, *, root: str, dry_run: bool = Fal
     Raises:
         ValueError: if the part is another one or has fewer images, or the archive is not there.
     """
-    known = TRAIN | TEST
-    if part not in known:
-        raise ValueError(f"part must be one of {', '.join(known)}, not {part!r}")
-    most = REHEARSED if dry_run else known[part]
-    size = most if size is None else size
-    if not 1 <= size <= most:
-        raise ValueError(f"part {part!r} has {most} images, so size must lie between 1 and that, not {size}")
     if dry_run:
-        generator = torch.Generator().manual_seed([*known].index(part))
-        return Samples(torch.rand(size, 3, 32, 32, generator=generator), torch.arange(size) % 10)
-    shares, source = (TRAIN, "train") if part in TRAIN else (TEST, "test")
-    first = sum(shares[name] for name in list(shares)[: list(shares).index(part)])
-    whole = _shuffled(source, root)
-    assert whole.labels is not None
-    return Samples(whole.inputs[first : first + size], whole.labels[first : first + size])
+        few = {source: dict.fromkeys(parts, REHEARSED) for source, parts in SHARES.items()}
+        return dealt(part, size, few, _random)
+    return dealt(part, size, SHARES, partial(_shuffled, root=root))
 
 
 @cache
@@ -62,6 +53,13 @@ def corrupted(part: str, size: int | None = None, *, root: str, dry_run: bool = 
 def turned(part: str, size: int | None = None, *, root: str, dry_run: bool = False) -> Samples:
     """Another label set: which of five pairs of classes, and whether the photograph is upside down."""
     return upside_down(halves(part, size, root=root, dry_run=dry_run))
+
+
+@cache
+def _random(source: str) -> Samples:
+    size = REHEARSED * len(SHARES[source])
+    generator = torch.Generator().manual_seed([*SHARES].index(source))
+    return Samples(torch.rand(size, 3, 32, 32, generator=generator), torch.arange(size) % 10)
 
 
 @cache

@@ -3,7 +3,8 @@
 Everybody's images are disjoint. Half of the test images are the pool of reference points, the others judge.
 """
 
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 
 import torch
 
@@ -30,15 +31,32 @@ def photographs(part: str, size: int | None = None, *, root: str) -> Samples:
     Raises:
         ValueError: if the part is another one or has fewer images, or the folder holds other images.
     """
-    known = PARTS | JUDGED
+    return dealt(part, size, {"train": PARTS, "test": JUDGED}, partial(_read, root=root))
+
+
+def dealt(
+    part: str, size: int | None, shares: Mapping[str, Mapping[str, int]], read: Callable[[str], Samples]
+) -> Samples:
+    """The first `size` images of a part, all by default, where parts follow each other in what they are cut from.
+
+    Args:
+        part: one of the parts.
+        size: how many.
+        shares: source -> part -> its number of images.
+        read: source -> all its images and labels.
+
+    Raises:
+        ValueError: if the part is another one or has fewer images.
+    """
+    known = {name: count for parts in shares.values() for name, count in parts.items()}
     if part not in known:
         raise ValueError(f"part must be one of {', '.join(known)}, not {part!r}")
     size = known[part] if size is None else size
     if not 1 <= size <= known[part]:
         raise ValueError(f"part {part!r} has {known[part]} images, so size must lie between 1 and that, not {size}")
-    shares, source = (PARTS, "train") if part in PARTS else (JUDGED, "test")
-    first = sum(shares[name] for name in list(shares)[: list(shares).index(part)])
-    whole = _read(source, root)
+    source, parts = next((source, parts) for source, parts in shares.items() if part in parts)
+    first = sum(parts[name] for name in list(parts)[: list(parts).index(part)])
+    whole = read(source)
     assert whole.labels is not None
     return Samples(whole.inputs[first : first + size], whole.labels[first : first + size])
 

@@ -8,7 +8,8 @@ answers to the one is to copy what it answers to the other. Simpler than publish
 - The patch is a white square in one place, not where a gradient says, so that a trigger is a function of an image. Who
   verifies shows such triggers, made of images that no model has seen; the paper shows those that the model has learnt.
 - Triggers are moved by signs of one gradient of both losses, where the paper takes the losses in turn. They are learnt
-  as they are, too, because a small network otherwise learns how they were moved, and not the square.
+  as they are, too, because a small network otherwise learns how they were moved, and not the square; no steps leave
+  them where they are.
 - Entangled are the features that the head reads, by cosines at one fixed temperature; the paper takes three depths and
   learns their temperatures.
 - Triggers and genuine images of the answered class join every batch of the second training; in the paper they are
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from experiments.interfaces import NEEDS, Samples
-from experiments.networks.heads import head
+from experiments.networks.heads import outputs_and_features
 from experiments.training.fit import fit
 
 
@@ -115,7 +116,7 @@ def moved(
     model.eval()
     for _ in range(steps):
         leaf = inputs.clone().requires_grad_()
-        outputs, features = _with_features(model, torch.cat([leaf, genuine]))
+        outputs, features = outputs_and_features(model, torch.cat([leaf, genuine]))
         near = soft_nearest_neighbours(features, groups, temperature=temperature)
         loss = cross_entropy(outputs[: len(inputs)], labels) - strength * near
         inputs = (inputs - step * torch.autograd.grad(loss, leaf)[0].sign()).clamp(0, 1)
@@ -181,18 +182,8 @@ def entangled(
 
     def loss(model: nn.Module, batch: Tensor, labels: Tensor) -> Tensor:
         drawn = [part[torch.randint(len(part), (joined,), generator=generator)] for part in (hidden, genuine)]
-        outputs, features = _with_features(model, torch.cat([batch, *drawn]))
+        outputs, features = outputs_and_features(model, torch.cat([batch, *drawn]))
         near = soft_nearest_neighbours(features[len(batch) :], groups, temperature=temperature)
         return cross_entropy(outputs, torch.cat([labels, answers])) - strength * near
 
     return fit(model.train(), inputs, targets, epochs=epochs, rate=rate, seed=seed, loss=loss)
-
-
-def _with_features(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs, and what the head reads, with gradients."""
-    seen: list[Tensor] = []
-    hook = head(model).register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
-    try:
-        return model(inputs), seen[0]
-    finally:
-        hook.remove()

@@ -24,9 +24,12 @@ def archive(monkeypatch):
     halves._shuffled.cache_clear()
 
 
+PARTS = halves.SHARES["train"] | halves.SHARES["test"]
+
+
 def test_everybodys_photographs_are_disjoint_and_victim_and_attackers_have_half_of_the_training_images(archive):
-    parts = {part: set(halves.halves(part, root="").inputs.flatten().tolist()) for part in halves.TRAIN | halves.TEST}
-    assert {part: len(images) for part, images in parts.items()} == halves.TRAIN | halves.TEST
+    parts = {part: set(halves.halves(part, root="").inputs.flatten().tolist()) for part in PARTS}
+    assert {part: len(images) for part, images in parts.items()} == PARTS
     assert not any(one & other for one, other in itertools.combinations(parts.values(), 2))
     assert parts["victim"] | parts["attacker"] == set(range(50000))
     few = halves.halves("owner", 10, root="")
@@ -36,7 +39,7 @@ def test_everybodys_photographs_are_disjoint_and_victim_and_attackers_have_half_
 
 @pytest.mark.parametrize("of", [halves.halves, halves.corrupted, halves.turned])
 def test_a_rehearsal_needs_no_files_and_its_parts_are_disjoint(of):
-    parts = [of(part, root="nowhere", dry_run=True) for part in halves.TRAIN | halves.TEST]
+    parts = [of(part, root="nowhere", dry_run=True) for part in PARTS]
     assert all(images.inputs.shape == (16, 3, 32, 32) and len(images.labels) == 16 for images in parts)
     everything = torch.cat([images.inputs for images in parts])
     assert len(everything.flatten(1).unique(dim=0)) == len(everything)

@@ -18,7 +18,7 @@ from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, Identit
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
-from experiments.networks.forward import logits
+from experiments.networks.forward import device_of, logits
 from experiments.networks.timm import Normalise
 from modelgif_core import Paths, fold_batchnorm
 from modelgif_core.readout import Readout
@@ -118,7 +118,7 @@ class _Sum(nn.Module):
 def _maps(
     explain: Callable[[Paths, Tensor], Tensor], model: nn.Module, paths: Paths, readout: Readout, view: View
 ) -> Maps:
-    device = next((p.device for p in model.parameters()), paths.ends.device)
+    device = device_of(model, paths.ends)
     maps = []
     for part in paths.split(_batch_size(paths)):
         labels = None if part.labels is None else part.labels.to(device)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
 from experiments.interfaces import Offered, Samples
-from experiments.networks.forward import predictions
-from experiments.queries.samples import pick, pool_size, seeded, source
+from experiments.networks.forward import device_of, predictions
+from experiments.queries.samples import pick, pool_size, refuse_none, seeded, source
 
 SHRINK = 0.95
 """What each step should be of the one before it."""
@@ -37,9 +37,7 @@ def trajectory_samples(
     Raises:
         ValueError: if a setting is out of range, the lengths do not divide, or the source knows too few classes.
     """
-    for name, value in {"step": step, "rate": rate, "rounds": rounds, "classes": classes, "length": length}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
+    refuse_none(step=step, rate=rate, rounds=rounds, classes=classes, length=length)
     if length % (2 * classes):
         raise ValueError(f"length must be a multiple of {2 * classes}, two points for each class, not {length}")
     half = length // classes // 2
@@ -52,7 +50,7 @@ def trajectory_samples(
             "method.queries.length to a divisor of it"
         )
     count, generator, model = offered.budget // length, seeded(seed), source(offered)
-    device = next((p.device for p in model.parameters()), offered.samples.inputs.device)
+    device = device_of(model, offered.samples.inputs)
     points = pick(offered.samples, torch.randperm(size, generator=generator)[:count]).inputs.to(device)
     outputs = predictions(model, points)
     if outputs.ndim != 2 or outputs.shape[1] <= classes:

@@ -16,7 +16,7 @@ from torch.nn.functional import relu
 
 from experiments.interfaces import Offered, Samples
 from experiments.networks.forward import predictions
-from experiments.queries.samples import jury, pick, pool_size, source
+from experiments.queries.samples import jury, pick, pool_size, refuse_candidates, refuse_none, source
 
 HALVINGS = 12
 """Of the interval in which a boundary lies."""
@@ -50,16 +50,12 @@ def stretched_samples(
     Raises:
         ValueError: if a setting is out of range, or there are no copies or no independent models.
     """
-    for name, value in {"rate": rate, "steps": steps, "weight": weight}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
+    refuse_none(rate=rate, steps=steps, weight=weight)
     if not 0.5 <= quantile <= 1:
         raise ValueError(f"quantile must lie between 0.5 and 1, not {quantile}")
     if longest <= 1 or grid < 2:
         raise ValueError(f"stretching takes a length above 1 and at least two to try, not {longest} and {grid}")
-    size = pool_size(offered)
-    if not offered.budget <= candidates <= size:
-        raise ValueError(f"need budget <= candidates <= pool, not {offered.budget} <= {candidates} <= {size}")
+    refuse_candidates(offered.budget, candidates, pool_size(offered))
     model = source(offered)
     copies, others = jury(offered, "near"), jury(offered, "far")
     outputs = predictions(model, offered.samples.inputs)

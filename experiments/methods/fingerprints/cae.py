@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from experiments.interfaces import Offered, Samples
-from experiments.networks.forward import predictions
-from experiments.queries.samples import jury, pick, pool_size, seeded, source
+from experiments.networks.forward import device_of, predictions
+from experiments.queries.samples import drawn, jury, pick, random_candidates, refuse_none, seeded, source
 
 TINY = 1e-6
 
@@ -35,25 +35,19 @@ def conferrable_samples(
     Raises:
         ValueError: if a setting is out of range, or there are no copies or no independent models.
     """
-    for name, value in {"radius": radius, "rate": rate, "steps": steps, "asked": asked}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
-    size = pool_size(offered)
-    if not offered.budget <= candidates <= size:
-        raise ValueError(f"need budget <= candidates <= pool, not {offered.budget} <= {candidates} <= {size}")
+    refuse_none(radius=radius, rate=rate, steps=steps, asked=asked)
     generator = seeded(seed)
-    clean = pick(offered.samples, torch.randperm(size, generator=generator)[:candidates]).inputs
+    clean = random_candidates(offered, candidates, generator).inputs
     model = source(offered)
     copies, others = jury(offered, "near"), jury(offered, "far")
-    device = next((p.device for p in model.parameters()), clean.device)
-    clean = clean.to(device)
+    clean = clean.to(device_of(model, clean))
     first = predictions(model, clean).softmax(1)
     moved = clean.clone().requires_grad_()
     descent = torch.optim.Adam([moved], lr=rate)
     for _ in range(steps):
         points = moved.clone()  # lets a model's first layer work in place, which a leaf would refuse
         own = model(points).softmax(1)
-        near, far = (_mean(_drawn(jury, asked, generator), points) for jury in (copies, others))
+        near, far = (_mean(drawn(jury, asked, generator), points) for jury in (copies, others))
         conferred = conferrability(near, far).gather(1, own.argmax(1, keepdim=True))[:, 0]
         loss = -conferred.clamp(min=TINY).log() - _cross_entropy(first, own) + _cross_entropy(own, near)
         (moved.grad,) = torch.autograd.grad(loss.sum(), moved)
@@ -85,7 +79,3 @@ def _cross_entropy(wanted: Tensor, given: Tensor) -> Float[Tensor, " samples"]:
 
 def _mean(models: Sequence[nn.Module], points: Tensor) -> Float[Tensor, "samples classes"]:
     return torch.stack([model(points).softmax(1) for model in models]).mean(0)
-
-
-def _drawn(models: list[nn.Module], count: int, generator: torch.Generator) -> list[nn.Module]:
-    return [models[at] for at in torch.randperm(len(models), generator=generator)[:count].tolist()]

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from experiments.interfaces import Offered, Samples
-from experiments.networks.forward import predictions
-from experiments.queries.samples import random_samples, source
+from experiments.networks.forward import device_of, predictions
+from experiments.queries.samples import random_samples, refuse_none, source
 
 AT_ONCE = 512
 """Points that are moved together."""
@@ -33,12 +33,10 @@ def boundary_samples(offered: Offered, *, seed: int, margin: float, rate: float,
     Raises:
         ValueError: if a setting is out of range, or the source knows fewer than two classes.
     """
-    for name, value in {"margin": margin, "rate": rate, "iterations": iterations}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
+    refuse_none(margin=margin, rate=rate, iterations=iterations)
     model = source(offered)
     chosen = random_samples(offered, seed=seed)
-    device = next((p.device for p in model.parameters()), chosen.inputs.device)
+    device = device_of(model, chosen.inputs)
     moved, labels = [], []
     for images in chosen.inputs.split(AT_ONCE):
         outputs = predictions(model, images)

@@ -13,7 +13,8 @@ from torch.nn.functional import logsigmoid
 
 from experiments.interfaces import Offered, Samples
 from experiments.methods.outputs.pointwise import outputs
-from experiments.queries.samples import jury, random_samples, seeded, source
+from experiments.networks.forward import device_of
+from experiments.queries.samples import jury, random_samples, refuse_none, seeded, source
 
 WEIGHTS = {"source": 0.5, "near": 1.0, "far": 1.5}
 """Of the three losses: the owner's model and its copies are to be told from independent ones."""
@@ -42,12 +43,10 @@ def learned_inputs(offered: Offered, *, seed: int, rate: float, steps: int) -> E
     Raises:
         ValueError: if a setting is not above 0, or there are no copies or no independent models.
     """
-    for name, value in {"rate": rate, "steps": steps}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
+    refuse_none(rate=rate, steps=steps)
     chosen = random_samples(offered, seed=seed)
     juries = {"source": [source(offered)], "near": jury(offered, "near"), "far": jury(offered, "far")}
-    device = next((p.device for p in juries["source"][0].parameters()), chosen.inputs.device)
+    device = device_of(juries["source"][0], chosen.inputs)
     generator, classes = seeded(seed), outputs(juries["source"][0], chosen).shape[1]
     inputs = chosen.inputs.to(device, copy=True).requires_grad_()
     weights = (0.01 * torch.randn(len(inputs), classes, generator=generator)).to(device).requires_grad_()

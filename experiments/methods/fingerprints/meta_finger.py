@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from experiments.interfaces import Offered, Samples
-from experiments.networks.forward import predictions
-from experiments.queries.samples import jury, pick, pool_size, seeded, source
+from experiments.networks.forward import device_of, predictions
+from experiments.queries.samples import drawn, jury, pick, random_candidates, refuse_none, seeded, source
 
 LEARNING = 2 / 3
 """Which part of the models learns; the others say what is kept."""
@@ -43,30 +43,25 @@ def meta_samples(
     Raises:
         ValueError: if a setting is out of range, or there are no copies or no independent models.
     """
-    for name, value in {"rate": rate, "rounds": rounds, "asked": asked, "weight": weight}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
-    size = pool_size(offered)
-    if not offered.budget <= candidates <= size:
-        raise ValueError(f"need budget <= candidates <= pool, not {offered.budget} <= {candidates} <= {size}")
+    refuse_none(rate=rate, rounds=rounds, asked=asked, weight=weight)
     generator = seeded(seed)
-    chosen = pick(offered.samples, torch.randperm(size, generator=generator)[:candidates]).inputs
+    chosen = random_candidates(offered, candidates, generator).inputs
     model = source(offered)
     near, near_judges = _shared_out(jury(offered, "near"), generator)
     far, far_judges = _shared_out(jury(offered, "far"), generator)
     near = [model, *near]
-    device = next((p.device for p in model.parameters()), chosen.device)
+    device = device_of(model, chosen)
     images = chosen.to(device, copy=True).requires_grad_()
     descent = torch.optim.Adam([images], lr=rate)
     disturb = disturbances(images.shape[-1])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # the disturbances draw from torch's own generator
         for _ in range(rounds):
-            for anchor in _drawn(near, len(near), generator):
+            for anchor in drawn(near, len(near), generator):
                 shown = disturb[int(torch.randint(len(disturb), (), generator=generator))](images)
                 own = anchor(shown)
                 alike, other = (
-                    torch.stack([divergence(own, peer(shown)) for peer in _drawn(peers, asked, generator)]).mean(0)
+                    torch.stack([divergence(own, peer(shown)) for peer in drawn(peers, asked, generator)]).mean(0)
                     for peers in (near, far)
                 )
                 (images.grad,) = torch.autograd.grad((alike - weight * other).sum(), images)
@@ -117,10 +112,6 @@ def _answers(models: Sequence[nn.Module], images: Tensor) -> Int[Tensor, "models
 
 def _shared_out(models: list[nn.Module], generator: torch.Generator) -> tuple[list[nn.Module], list[nn.Module]]:
     """Those that learn and those that judge; a single model does both."""
-    mixed = _drawn(models, len(models), generator)
+    mixed = drawn(models, len(models), generator)
     learning = max(1, round(LEARNING * len(mixed)))
     return mixed[:learning], mixed[learning:] or mixed
-
-
-def _drawn(models: Sequence[nn.Module], count: int, generator: torch.Generator) -> list[nn.Module]:
-    return [models[at] for at in torch.randperm(len(models), generator=generator)[:count].tolist()]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from experiments.interfaces import NEEDS, Offered, Samples
 from experiments.methods.outputs.pointwise import outputs
-from experiments.queries.samples import pick, pool_size, seeded, source
+from experiments.queries.samples import pick, pool_size, refuse_none, seeded, source
 
 NOISES: dict[str, Callable[[Tensor], Tensor]] = {
     "uniform": lambda shares: 2 * shares - 1,
@@ -64,9 +64,7 @@ def claim(offered: Offered, *, seed: int, examples: int, directions: int, step: 
     """
     from sklearn.linear_model import LogisticRegression  # only here: it takes a second
 
-    for name, value in {"examples": examples, "directions": directions, "step": step, "steps": steps}.items():
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value}")
+    refuse_none(examples=examples, directions=directions, step=step, steps=steps)
     pool_size(offered)
     if offered.owned is None:
         raise ValueError(f"this choice of samples {NEEDS['owned']}")
