@@ -1,7 +1,8 @@
 """LiteGuard: a linear verifier for each learned input, told by copies and independent models what copies answer.
 
 Cheap as MetaV is not (Pan et al., "MetaV", KDD 2022): each input has a verifier of its own, so that few parameters are
-learned. The paper also takes checkpoints from the middle of trainings as further models; here there are none.
+learned. The paper also takes checkpoints from the middle of trainings as further models, which is a matter of the
+method's `roles`.
 """
 
 from dataclasses import dataclass

@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune as masks
 
+from experiments.networks.channels import channel_activity
 from experiments.networks.forward import accuracy, predictions
 from experiments.networks.heads import head, new_head
-from experiments.testbeds.ip_protection.given import Learn
+from experiments.testbeds.ip_protection.given import Learn, Train
 from experiments.testbeds.ip_protection.harder.robust import hostile
 from experiments.training.descent import divergence
-from experiments.training.fit import fit
-
-Train = Callable[..., nn.Module]
-"""(student, images, targets, seed, state, and maybe a loss) -> the trained student."""
+from experiments.training.fit import AfterEpoch, fit, forget_epoch
 
 
 def finetune_all(
@@ -129,10 +127,18 @@ def fine_prune(
 
 
 def extract_label(
-    student: nn.Module, victim: nn.Module, images: Tensor, *, seed: int, train: Train, state: Path | None = None
+    student: nn.Module,
+    victim: nn.Module,
+    images: Tensor,
+    *,
+    seed: int,
+    train: Train,
+    state: Path | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> nn.Module:
     """Extract-L: a fresh student learns the victim's hard labels."""
-    return train(student.train(), images, predictions(victim, images).argmax(1), seed=seed, state=state)
+    given = (student.train(), images, predictions(victim, images).argmax(1))
+    return train(*given, seed=seed, state=state, after_epoch=after_epoch or forget_epoch)
 
 
 def extract_probability(
@@ -144,6 +150,7 @@ def extract_probability(
     train: Train,
     temperature: float = 20,
     state: Path | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> nn.Module:
     """Extract-P: a fresh student is distilled (Hinton et al., 2015), 0.9 soft at a temperature and 0.1 hard."""
 
@@ -151,7 +158,8 @@ def extract_probability(
         logits = model(inputs)
         return 0.9 * divergence(logits, targets, temperature) + 0.1 * cross_entropy(logits, targets.argmax(1))
 
-    return train(student.train(), images, predictions(victim, images), seed=seed, loss=loss, state=state)
+    given = (student.train(), images, predictions(victim, images))
+    return train(*given, seed=seed, loss=loss, state=state, after_epoch=after_epoch or forget_epoch)
 
 
 def extract_adversarial(
@@ -212,7 +220,7 @@ def transfer_last(
 
 def _remove_least_active(model: nn.Module, layers: list[nn.Module], ratio: float, images: Tensor) -> None:
     """Zero this part of the layers' channels, weights and biases, and hold them at zero while the model is repaired."""
-    activity = _channel_activity(model, layers, images)
+    activity = channel_activity(model, layers, images)
     # Whatever is gone ranks last, so that it stays gone.
     activity = [
         torch.where(layer.weight.flatten(1).any(1), active, -1.0)
@@ -228,22 +236,3 @@ def _remove_least_active(model: nn.Module, layers: list[nn.Module], ratio: float
 
 def _masked(layer: nn.Module) -> list[str]:
     return ["weight"] if layer.bias is None else ["weight", "bias"]
-
-
-def _channel_activity(model: nn.Module, layers: list[nn.Module], images: Tensor) -> list[Tensor]:
-    """Of each layer's channels the mean absolute output, relative to the layer's mean."""
-    seen: dict[nn.Module, Tensor] = {}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        channel = 1 if isinstance(module, nn.Conv2d) else -1
-        mean = output.detach().abs().movedim(channel, 0).flatten(1).mean(1)
-        seen[module] = mean / mean.mean()
-
-    handles = [layer.register_forward_hook(note) for layer in layers]
-    try:
-        with torch.no_grad():
-            model.eval()(images[:256])
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [seen[layer] for layer in layers]

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypedDict
 from torch import Tensor, nn
 
 from experiments.interfaces import Samples
+from experiments.training.fit import AfterEpoch
 
 Task = Callable[[str, int | None], Samples]
 """Part (victim, attacker, owner, stranger, evaluation) and number of images, None for all -> images and labels."""
@@ -24,7 +25,16 @@ class Train(Protocol):
     """How a training is called."""
 
     def __call__(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, /, *, seed: int, state: Path | None, loss: Any = ...
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        targets: Tensor,
+        /,
+        *,
+        seed: int,
+        state: Path | None,
+        after_epoch: AfterEpoch,
+        loss: Any = ...,
     ) -> nn.Module:
         """The model, trained in place."""
         ...
@@ -43,6 +53,7 @@ class Study(Protocol):
         epochs: int,
         seed: int,
         state: Path | None,
+        after_epoch: AfterEpoch,
         loss: Any = ...,
     ) -> nn.Module:
         """The model, trained in place."""

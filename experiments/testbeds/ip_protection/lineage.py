@@ -3,7 +3,8 @@
 Roles: `victim`; the nine attacks; strangers, all scored: `unrelated_<task>` with images of their own,
 `matched_<task>` with the attackers' queries and true labels, `same_images_<task>` with the victim's images,
 `elsewhere_<task>` published by others; and what the owner trains by itself and nobody scores: `held_out_<task>`,
-independent models that calibrate, `independent`, such models that select, and `surrogate`, copies that select.
+independent models that calibrate, `independent`, such models that select, and `surrogate`, copies that select; and
+`independent_early` and `surrogate_early`, some of the latter two in the middle of their training.
 Attackers who extract have unlabelled images and ask the victim; none of them has one of its training images, on which
 its answers are the true labels and teach nothing of it.
 """
@@ -146,26 +147,28 @@ def independent(plan: Plan) -> Iterator[Recipe]:
     """Strangers that the owner trains to calibrate, and to select. None is scored.
 
     Every second one of the victim's task learns from what copies learn from, with true labels: what parts copies from
-    these is lineage, not how they were trained.
+    these is lineage, not how they were trained. Of those that select it is kept what they were halfway.
     """
     for family in plan.networks:
         alone, study = plan.alone(family), plan.studious(family)
         for role, count in ((f"held_out_{plan.own}", "held_out"), ("independent", "independent")):
             for number in range(plan.numbers[count]):
                 learns = (study, "asked") if number % 2 else (alone, "few")
-                yield plan.recipe(role, family, number, learns[0], part="owner", which=learns[1])
+                kept = plan.halfway if number % 2 and role == "independent" else ()
+                yield plan.recipe(role, family, number, learns[0], part="owner", which=learns[1], checkpoints=kept)
         for task in list(plan.tasks)[1:]:
             for number in range(plan.numbers["held_out"]):
                 yield plan.recipe(f"held_out_{task}", family, number, alone, task=task, part="owner")
 
 
 def surrogates(plan: Plan, target: Recipe) -> Iterator[Recipe]:
-    """Copies that the owner makes to select, in turn by probabilities and by labels. None is scored."""
+    """Copies that the owner makes to select, in turn by probabilities and by labels, and what they were halfway."""
     attacks = plan.attacks["extract_p"], plan.attacks["extract_l"]
     for family in plan.networks:
         for number in range(plan.numbers["surrogates"]):
             student = plan.student(family, attacks[number % 2])
-            yield plan.recipe("surrogate", family, number, student, target, part="owner", which="asked")
+            given: dict[str, Any] = {"part": "owner", "which": "asked", "checkpoints": plan.halfway}
+            yield plan.recipe("surrogate", family, number, student, target, **given)
 
 
 def extractions(plan: Plan, target: Recipe) -> Iterator[Recipe]:

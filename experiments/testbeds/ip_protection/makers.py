@@ -16,7 +16,8 @@ LEARNT = 0.1
 
 def trained(making: Making, *, train: Train) -> nn.Module:
     """From scratch, on true labels."""
-    return train(making.fresh(seed=making.seed).train(), *making.data, seed=making.seed, state=making.state)
+    options = {"seed": making.seed, "state": making.state, "after_epoch": making.after_epoch}
+    return train(making.fresh(seed=making.seed).train(), *making.data, **options)
 
 
 def extracted(
@@ -26,7 +27,7 @@ def extracted(
 
     Args:
         making: its data are what the victim is asked.
-        attack: (student, victim, images, seed, state) -> the trained student.
+        attack: (student, victim, images, seed, state, after_epoch) -> the trained student.
         taught: () -> what the victim was trained on, and is not asked.
         dry_run: lets a victim pass that has learnt nothing.
 
@@ -47,7 +48,7 @@ def extracted(
             f"the victim is right on {right:.0%} of the queries, where whoever names the commonest class is on "
             f"{chance:.0%}: there is nothing to copy; train it longer or on more images"
         )
-    options = {"seed": making.seed, "state": making.state}
+    options = {"seed": making.seed, "state": making.state, "after_epoch": making.after_epoch}
     return attack(making.fresh(seed=making.seed), making.parents[0], making.data.inputs, **options)
 
 

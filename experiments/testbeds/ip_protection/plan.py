@@ -1,7 +1,7 @@
 """What all recipes of a lineage zoo share, and the recipe that they vary."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from experiments.testbeds.ip_protection.given import Attacks, Learner, Numbers, 
 from experiments.testbeds.ip_protection.makers import extracted, known, trained
 from experiments.training.recipe import Make, Recipe, zoo_models
 
+EARLY = "_early"
+"""Ends the role of a model from the middle of a training, which is otherwise that of the model at its end."""
 BATCH = 8
 """Images of a batch in a dry run, of which every training has two."""
 
@@ -85,16 +87,28 @@ class Plan:
         attack = partial(attack, train=self._study(family))
         return partial(extracted, attack=attack, taught=taught, dry_run=self.dry_run)
 
+    @property
+    def halfway(self) -> tuple[int, ...]:
+        """The epoch in the middle of learning from many; none where there is but one."""
+        return (self._epochs // 2,) if self._epochs > 1 else ()
+
+    @property
+    def _epochs(self) -> int:
+        return max(1, round(self.presentations / self.queries))
+
     def _study(self, family: str) -> Train:
-        epochs = max(1, round(self.presentations / self.queries))
-        return partial(self.networks[family]["study"], epochs=epochs)
+        return partial(self.networks[family]["study"], epochs=self._epochs)
 
     def models(self, recipe: Recipe, target: Recipe) -> Iterator[ZooModel]:
         """For the zoo; those with the victim's labels also know how like the victim they answer."""
         other = list(self.tasks)[2]
         if recipe.role.endswith(f"_{other}") or recipe.role in ("transfer_a", "transfer_l"):
-            return zoo_models(recipe)
-        return with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
+            found = zoo_models(recipe)
+        else:
+            found = with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
+        for model in found:
+            early = model.epoch in self.halfway and recipe.role in ("independent", "surrogate")
+            yield replace(model, role=model.role + EARLY) if early else model
 
 
 @cache
