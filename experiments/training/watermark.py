@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from experiments.interfaces import NEEDS, Samples
 from experiments.networks.heads import outputs_and_features
-from experiments.training.fit import fit
+from experiments.training.fit import AfterEpoch, fit, forget_epoch
 
 
 def triggers(samples: Samples, *, source: int, target: int, row: int, column: int, side: int) -> Samples:
@@ -139,6 +139,7 @@ def entangled(
     step: float,
     seed: int,
     state: Path | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> nn.Module:
     """Train in place, then go on with triggers until the watermark is in; returns the model in eval mode.
 
@@ -160,6 +161,7 @@ def entangled(
         step: how far each pixel goes in each.
         seed: orders batches and draws who joins them.
         state: where the first training may keep its state; a second one that is killed begins with the first.
+        after_epoch: is shown the model along the second training.
 
     Raises:
         ValueError: if a setting is out of range, or there are no images of either class.
@@ -186,4 +188,5 @@ def entangled(
         near = soft_nearest_neighbours(features[len(batch) :], groups, temperature=temperature)
         return cross_entropy(outputs, torch.cat([labels, answers])) - strength * near
 
-    return fit(model.train(), inputs, targets, epochs=epochs, rate=rate, seed=seed, loss=loss)
+    shown = after_epoch or forget_epoch
+    return fit(model.train(), inputs, targets, epochs=epochs, rate=rate, seed=seed, loss=loss, after_epoch=shown)

@@ -275,5 +275,5 @@ def test_a_victim_that_is_asked_its_own_images_or_knows_nothing_cannot_be_copied
         ignorant.prepare()
 
 
-def untrained(model, inputs, targets, *, seed, state):
+def untrained(model, inputs, targets, *, seed, state, after_epoch):
     return model.eval()

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 
 from experiments.interfaces import Samples
 from experiments.samples import digits, photographs
+from experiments.testbeds.ip_protection.plan import EARLY
 
 
 def test_the_default_zoo_has_nine_attacks_four_families_and_six_strangers_of_each_kind(config):
@@ -58,7 +59,7 @@ def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(seed, conf
     testbed = instantiate(config(f"seed={seed}")["testbed"], _convert_="all")
     owners = {}
     for model in testbed.zoo.values():
-        owners.setdefault(model.role, set()).update(seen(model))
+        owners.setdefault(model.role.removesuffix(EARLY), set()).update(seen(model))
     pool = {image.numpy().tobytes() for image in testbed.samples.inputs}
     judged = {image.numpy().tobytes() for image in digits.digits("evaluation", draw=seed).inputs}
     attackers = {"finetune_a", "finetune_l", "pruning", "extract_l", "extract_p", "extract_adv"}
@@ -76,6 +77,14 @@ def test_nobody_has_an_image_of_somebody_else_unless_its_role_says_so(seed, conf
             other,
             len(shared),
         )  # two scans are twice
+
+
+def test_the_owner_keeps_what_its_students_were_halfway_and_nobody_is_scored_by_it(config):
+    testbed = instantiate(config()["testbed"], _convert_="all")
+    early = Counter(model.role for model in testbed.zoo.values() if model.epoch and model.role.endswith(EARLY))
+    assert early == {"surrogate_early": 12, "independent_early": 8}
+    assert not early.keys() & testbed.tested_roles
+    assert not early.keys() & {testbed.zoo[name].role for pair in testbed.pairs() for name in pair}
 
 
 def test_every_zoo_deals_the_images_out_anew(config):
@@ -119,7 +128,7 @@ def test_every_model_of_the_zoo_of_photographs_learns_from_those_of_its_part_alo
     for model in testbed.zoo.values():
         labels = model.prepare.args[0].data().labels
         if labels is not None:  # turned ones lose the last bit
-            learnt.setdefault(model.role, set()).update((labels // 2).tolist())
+            learnt.setdefault(model.role.removesuffix(EARLY), set()).update((labels // 2).tolist())
     parts, first = {}, 0
     for part, size in photographs.PARTS.items():
         parts[part], first = set(range(first, first + size)), first + size
