@@ -43,7 +43,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "f9da3e7f6799"),
+    "ip_protection": (4, "3a58d7896009"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "b251d0a4257f"),

@@ -66,7 +66,7 @@ def test_a_rehearsed_zoo_has_a_model_of_every_role_and_family_of_the_whole_one(c
 
 
 def test_a_rehearsed_model_of_each_kind_is_made_without_any_files(config, tmp_path):
-    place = ["testbed/zoo=lineage_cifar10", "testbed/samples=cifar10", "dry_run=true", f"cache={tmp_path}"]
+    place = ["testbed/zoo=lineage_cifar10", "dry_run=true", f"cache={tmp_path}"]
     zoo = instantiate(config(*place, "testbed.zoo.victims=[mobilenet_v2]")["testbed"]["zoo"], _convert_="all")
     for role in ("extract_adv", "pruning", "finetune_l", "transfer_10c", "transfer_a"):
         model = next(one for one in zoo.values() if (one.role, one.architecture) == (role, "mobilenet_v2"))

@@ -154,7 +154,7 @@ def independent(plan: Plan) -> Iterator[Recipe]:
         for role, count in ((f"held_out_{plan.own}", "held_out"), ("independent", "independent")):
             for number in range(plan.numbers[count]):
                 learns = (study, "asked") if number % 2 else (alone, "few")
-                kept = plan.halfway if number % 2 and role == "independent" else ()
+                kept = (plan.halfway,) if number % 2 and role == "independent" else ()
                 yield plan.recipe(role, family, number, learns[0], part="owner", which=learns[1], checkpoints=kept)
         for task in list(plan.tasks)[1:]:
             for number in range(plan.numbers["held_out"]):
@@ -167,7 +167,7 @@ def surrogates(plan: Plan, target: Recipe) -> Iterator[Recipe]:
     for family in plan.networks:
         for number in range(plan.numbers["surrogates"]):
             student = plan.student(family, attacks[number % 2])
-            given: dict[str, Any] = {"part": "owner", "which": "asked", "checkpoints": plan.halfway}
+            given: dict[str, Any] = {"part": "owner", "which": "asked", "checkpoints": (plan.halfway,)}
             yield plan.recipe("surrogate", family, number, student, target, **given)
 
 

@@ -88,9 +88,9 @@ class Plan:
         return partial(extracted, attack=attack, taught=taught, dry_run=self.dry_run)
 
     @property
-    def halfway(self) -> tuple[int, ...]:
-        """The epoch in the middle of learning from many; none where there is but one."""
-        return (self._epochs // 2,) if self._epochs > 1 else ()
+    def halfway(self) -> int:
+        """The epoch in the middle of learning from many; the last where there is but one."""
+        return max(1, self._epochs // 2)
 
     @property
     def _epochs(self) -> int:
@@ -107,7 +107,7 @@ class Plan:
         else:
             found = with_fidelity(recipe, target, _images(self.tasks[self.own], "evaluation", None))
         for model in found:
-            early = model.epoch in self.halfway and recipe.role in ("independent", "surrogate")
+            early = model.epoch == self.halfway and recipe.role in ("independent", "surrogate")
             yield replace(model, role=model.role + EARLY) if early else model
 
 

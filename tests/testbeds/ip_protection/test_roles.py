@@ -122,7 +122,7 @@ def test_every_model_of_the_zoo_of_photographs_learns_from_those_of_its_part_alo
         return Samples(images, 2 * torch.arange(first, first + count[source]))  # a label says which photograph it is
 
     monkeypatch.setattr(photographs, "_read", read)
-    place = ["testbed/zoo=lineage_mid_published", "testbed/samples=photographs", "testbed.samples.root=fabricated"]
+    place = ["testbed/zoo=lineage_mid_published", "testbed.samples.root=fabricated"]
     testbed = instantiate(config(*place)["testbed"], _convert_="all")
     learnt = {}
     for model in testbed.zoo.values():

@@ -21,7 +21,7 @@ from experiments.testbeds.ip_protection.sac_hub.files import Places, masked, wei
 from experiments.testbeds.ip_protection.sac_hub.members import members, repository
 from experiments.testbeds.ip_protection.sac_hub.zoo import sac_hub
 
-PLACE = ["testbed/zoo=sac_hub", "testbed/samples=cifar10_test"]
+PLACE = ["testbed/zoo=sac_hub"]
 COLOURS = resolved(*PLACE)["testbed"]["zoo"]["normalisation"]
 ALL = {one.name: one for one in members()}
 SUSPECTS = {
