@@ -32,6 +32,19 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
+def part(group: str, name: str) -> dict[str, Any]:
+    """One choice of a group by itself, which takes a moment where a whole configuration takes long.
+
+    Interpolations that lead out of it stay as they are written.
+
+    >>> part("method", "modelgif/odds")["label"]
+    'ModelGiF, log-odds'
+    """
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        chosen = compose(overrides=[f"+{group}={name}"])
+    return cast(dict[str, Any], OmegaConf.to_container(chosen))[group]
+
+
 def names(group: str) -> list[str]:
     """Names of the choices that a group of configurations offers; those in folders below it are not among them."""
     return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
