@@ -22,13 +22,14 @@ COSTS = ("cost/gradient_per_model", "cost/forward_per_model", "cost/seconds_per_
 
 
 def table(kind: str, records: Path) -> pd.DataFrame:
-    """The methods of one of KINDS: what each is and by whom, what it cannot do without, what it costs a model."""
+    """The methods of one of KINDS: what each is and by whom, of what it is made, what it needs and costs a model."""
     rows = {}
     for name, method in methods().items():
         if kind == kind_of(name, method):
             rows[f"`{name}`"] = {
                 "Label": method["label"],
                 "What it is, and whose": about(name),
+                "Shows, takes, compares": ", ".join(made_of(method)),
                 "Needs": ", ".join([*_roles(method), *method.get("needs", [])]) or "nothing else",
                 "Gradients, forwards, seconds a model": _cost(method["label"], records),
             }
@@ -45,6 +46,22 @@ def methods() -> dict[str, dict[str, Any]]:
     """Every method by its name on the command line, composed and not resolved."""
     names = sorted(file.relative_to(FOLDER).with_suffix("").as_posix() for file in FOLDER.rglob("*.yaml"))
     return {name: configuration.part("method", name) for name in names if not name.startswith("queries/")}
+
+
+def made_of(method: Mapping[str, Any]) -> list[str]:
+    """The bare names of a method's three functions: what it shows to models, takes from them and compares.
+
+    >>> made_of(methods()["akh"])
+    ['`misclassified_samples`', '`outputs`', '`agreement`']
+    """
+    calls = [method[part] for part in ("queries", "represent", "distance")]
+    chosen = (calls[0].get("choose") or {}).get("_target_")
+    names = [call["_target_"].rpartition(".")[2] for call in calls]
+    return [
+        f"`{names[0]}`" + (f" to `{chosen.rpartition('.')[2]}`" if chosen else ""),
+        f"`{names[1]}`",
+        f"`{names[2]}`",
+    ]
 
 
 def about(name: str) -> str:
