@@ -10,7 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, options
+from torch import nn
 
 import experiments
 from experiments.pages import sweep
@@ -19,8 +21,8 @@ from experiments.reproduce import settings
 from experiments.storage import configuration
 
 DOCUMENTS = {file.relative_to(ROOT).as_posix(): file.read_text() for file in blocks.documents(ROOT)}
-COMING = {"experiments.page": "module", "pairwise": "experiment"}
-"""What the README already names while it is being built."""
+COMING = {"experiments.page", "experiment=pairwise", "compare.md"}
+"""What the texts already name while it is being built; each is held to what it says from the day it is there."""
 
 
 class Understood(Exception):
@@ -67,8 +69,10 @@ def test_a_command_composes_or_is_understood(document, line, config, monkeypatch
         case ["python", "-m", "experiments.status", *words]:
             assert set(words) <= set(options("page"))
         case ["python", "-m", module, *words]:
-            if module in COMING and not find_spec(module):
-                pytest.skip(f"{module} is being built")
+            if (module in COMING and not find_spec(module)) or (
+                line.endswith(" pairwise") and "pairwise" not in options("page")
+            ):
+                pytest.skip(f"{line} is being built")
             understood(module, words, monkeypatch)
         case _:
             pytest.fail(f"{document}: no test knows what {line!r} does")
@@ -78,10 +82,8 @@ def composes(words, config):
     """The words make a configuration; of a sweep, its first job, and launchers may not be installed."""
     chosen = [word for word in words if word != "-m" and not re.match(r"\+?hydra[./]", word) and "--help" not in word]
     choices = [word for word in chosen if "glob(" not in word]
-    for word in choices:
-        name = word.removeprefix("experiment=")
-        if name in COMING and name != word and name not in options("experiment"):
-            pytest.skip(f"{word} is being built")
+    if COMING & set(choices) and "pairwise" not in options("experiment"):
+        pytest.skip(f"{choices} is being built")
     config(
         *[
             choice if re.search(r"=[\[{]", choice) else re.sub("range.*", "0", choice).split(",")[0]
@@ -148,7 +150,7 @@ def test_every_link_leads_somewhere(document):
             continue
         place, _, anchor = target.partition("#")
         file = (ROOT / document).parent / place if place else ROOT / document
-        assert file.exists(), target
+        assert file.exists() or file.name in COMING, target
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(), flags=re.MULTILINE)
             assert anchor in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings], (
@@ -164,22 +166,19 @@ def test_the_readme_is_short_and_leads_to_each_testbed():
     assert all(f"(docs/findings/{name}.md)" in readme for name in found)
 
 
-def test_the_core_of_the_docs_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["docs/use.md"], flags=re.DOTALL)
-    names = {}
-    exec(code, names)
-    assert names["field"].shape == (16, 50, 3072)
-    assert 0 < names["distance"] < 2
-
-
-@pytest.mark.skipif(not hasattr(experiments, "compare"), reason="compare is being built")
-def test_the_readmes_comparison_compares():
-    import torch
-    from torch import nn
-
-    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["README.md"], flags=re.DOTALL)
+@pytest.mark.parametrize("document", [name for name, text in DOCUMENTS.items() if "```python" in text])
+def test_python_in_a_document_runs(document):
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTS[document], flags=re.DOTALL)
+    if "import compare" in code and not hasattr(experiments, "compare"):
+        pytest.skip("compare is being built")
+    if "import faiss" in code:
+        pytest.importorskip("faiss", reason="an extra")
     models = {name: nn.Sequential(nn.Flatten(), nn.Linear(192, 5)) for name in ("one", "other")}
-    exec(code, {"models": models, "images": torch.rand(8, 3, 8, 8)})
+    names = {"models": models, "images": torch.rand(8, 3, 8, 8)}
+    exec(code, names)
+    if "extract_field" in code:
+        assert names["field"].shape == (16, 50, 3072)
+        assert 0 < names["distance"] < 2
 
 
 def test_every_folder_of_results_is_explained():
