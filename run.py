@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from experiments.commands.door import admitted, enter
 from experiments.commands.interrupts import interruptible
 from experiments.commands.refusal import one_line
+from experiments.pages import closing
 from experiments.storage import failure, record
 from experiments.storage.files import lock
 
@@ -41,8 +42,9 @@ def main(cfg: DictConfig) -> str:
             from experiments.job import run  # only here, so that a finished run answers at once
 
             record.forget(folder)
-            run(config, folder)
+            saved = run(config, folder)
         send(config, folder)
+    closing.show(config, folder, saved)
     return "done"
 
 
@@ -72,6 +74,7 @@ def answered(config: dict[str, Any], folder: Path) -> bool:
 
         refuse_other_images(config, finished, folder)
     print(f"{record.title(config)}: finished before, see {folder} (rerun=true measures again)")
+    closing.show(config, folder, finished)
     return True
 
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 import traceback
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep without jobs; make the folder of outcomes."""
         refuse_empty(config)
-        self.host, self.process = platform.node(), os.getpid()
+        self.host, self.process, self.name = platform.node(), os.getpid(), config.name
         self.place = Path(config.results).absolute() / "runs" / f".sweep-{self.host}-{self.process}"
         try:
             shutil.rmtree(self.place, ignore_errors=True)  # of a killed sweep that had the same number
@@ -63,7 +64,9 @@ class Sweep(Callback):
             end_in_one_line(job_return)
             return
         if job_return.status == JobStatus.COMPLETED:
-            self.note(config, job_return.return_value or "done")
+            self.note(
+                config, job_return.return_value or "done", folder=run_folder(config.hydra.job.name, job_return.cfg)
+            )
             return
         error = job_return._return_value
         state = "not started" if isinstance(error, NotStarted) else "failed"
@@ -100,6 +103,7 @@ class Sweep(Callback):
         shutil.rmtree(self.place)
         if not interrupted.is_set():
             print(summary(outcomes), file=sys.stderr)
+            show_numbers(self.name, outcomes)
         return sum(outcome["state"] not in STATES[:2] for outcome in outcomes)
 
 
@@ -119,14 +123,32 @@ def summary(outcomes: list[dict[str, str]]) -> str:
     count = Counter(outcome["state"] for outcome in outcomes)
     said = [f"{count[state]} {state}" for state in STATES if count[state]] or ["no job began"]
     lines = [f"sweep: {', '.join(said)}"]
-    words = [outcome["what"].split(" ") for outcome in outcomes]
-    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    for outcome, called in zip(outcomes, words, strict=True):
+    for outcome, what in zip(outcomes, swept(outcomes), strict=True):
         if outcome["state"] not in STATES[:2]:
             place = f" ({outcome['folder']})" if outcome["folder"] else ""
-            what = " ".join(word for word in called if word not in shared)
             lines.append(f"  {outcome['state']}: {what}: {outcome['why']}{place}")
     return "\n".join(lines)
+
+
+def swept(outcomes: list[dict[str, str]]) -> list[str]:
+    """What sets each job apart: its overrides but those that all have."""
+    words = [outcome["what"].split(" ") for outcome in outcomes]
+    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    return [" ".join(word for word in called if word not in shared) for called in words]
+
+
+def show_numbers(name: str, outcomes: list[dict[str, str]]) -> None:
+    """Print the headline number of every run of the experiment that ended well, where a person reads it."""
+    if not sys.stderr.isatty():
+        return
+    from experiments.pages import closing  # only here, because drawing up numbers takes a second to import
+
+    ended = []
+    for outcome, what in zip(outcomes, swept(outcomes), strict=True):
+        with suppress(ValueError, OSError):  # a damaged record has its own message when it is asked for
+            saved = record.finished(Path(outcome["folder"])) if outcome["state"] in STATES[:2] else None
+            ended += [(what, saved | {"config": saved["config"] | {"name": name}})] if saved else []
+    closing.show_all(ended)
 
 
 def called(config: DictConfig) -> str:
@@ -136,11 +158,16 @@ def called(config: DictConfig) -> str:
 
 def kept_in(program: str, config: DictConfig | None) -> str:
     """The folder with a failed run's `failed.json`, or nothing: preparing and embedding have no such folder."""
+    folder = run_folder(program, config)
+    return folder if folder and failure.file(Path(folder)).exists() else ""
+
+
+def run_folder(program: str, config: DictConfig | None) -> str:
+    """The folder of a job's run, or nothing: preparing and embedding have none, nor has what cannot be named."""
     try:
-        folder = record.folder(admitted(config)) if config and program == "run" else None
-    except Exception:  # what cannot be named has no folder
-        folder = None
-    return str(folder) if folder and failure.file(folder).exists() else ""
+        return str(record.folder(admitted(config))) if config and program == "run" else ""
+    except Exception:
+        return ""
 
 
 def refuse_empty(config: DictConfig) -> None:

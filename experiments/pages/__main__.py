@@ -1,14 +1,15 @@
 """Tables and their figures, read back from records: python -m experiments.pages [experiment ...].
 
-Pages of own runs go to `results/pages`. Those under version control, and the README, change by `--record` alone.
+Pages of own runs go to `results/pages`. Those under version control, and the tables in README and
+docs, change by `--record` alone.
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from experiments.pages import sweep
+from experiments.pages.documents.blocks import documents, fill
 from experiments.pages.page import markdown, render, runs_shown
 from experiments.pages.sweep import Experiment
 from experiments.storage import configuration, record
@@ -18,17 +19,6 @@ RUNS, PAGES = Path("results/runs"), Path("results/pages")
 """Own runs and their pages, beneath the folder that the command is given in."""
 RESULTS = ROOT / "results"
 RECORDED = RESULTS / "recorded"
-
-
-def fill_readme(readme: str, tables: dict[str, str]) -> str:
-    """The README with each `<!-- table: NAME -->` block replaced by that table; one without a table stays."""
-
-    def block(match: re.Match[str]) -> str:
-        # Inside the README the page's title is a heading of a lower rank.
-        text = tables.get(match["name"], "").replace("# ", "### ", 1) or match["body"].strip()
-        return f"<!-- table: {match['name']} -->\n{text}\n<!-- end -->"
-
-    return re.sub(r"<!-- table: (?P<name>\S+) -->\n(?P<body>.*?)<!-- end -->", block, readme, flags=re.DOTALL)
 
 
 def shown(name: str) -> str:
@@ -89,7 +79,7 @@ def main(arguments: list[str]) -> int:
     known = configuration.names("page")
     parser = argparse.ArgumentParser(prog="python -m experiments.pages", description=main.__doc__)
     parser.add_argument("experiments", nargs="*", metavar="experiment", help=f"of {', '.join(known)}")
-    parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED}, write pages and README")
+    parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED}, write pages and documents")
     parser.add_argument("--fewer", action="store_true", help="record even if that leaves fewer runs on a page")
     chosen = parser.parse_args(arguments)
     unknown = sorted(set(chosen.experiments) - set(known))
@@ -106,9 +96,12 @@ def main(arguments: list[str]) -> int:
             failed = 1
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     if chosen.record:
-        readme = ROOT / "README.md"
-        pages = {file.stem: file.read_text().strip() for file in (RESULTS / "tables").glob("*.md")}
-        write(readme, fill_readme(readme.read_text(), pages).encode())
+        for document in documents(ROOT):
+            try:
+                fill(document, RESULTS)
+            except (ValueError, OSError) as error:
+                failed = 1
+                print(f"error: {document.name}: {' '.join(str(error).split())}", file=sys.stderr)
     place = RESULTS if chosen.record else PAGES
     print(f"pages: {place}/tables/*.md, {place}/figures/*.png; figures of single runs: {RUNS}/*/*.png")
     return failed

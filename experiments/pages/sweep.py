@@ -107,7 +107,7 @@ def jobs(name: str) -> list[dict[str, Any]]:
 @cache
 def page(name: str) -> dict[str, Any]:
     """Settings of the experiment's page, empty if it has none."""
-    return configuration.resolved(f"+page={name}")["page"] if name in configuration.names("page") else {}
+    return configuration.part("page", name) if name in configuration.names("page") else {}
 
 
 def look_up(config: dict[str, Any], key: str) -> Any:

@@ -1,8 +1,10 @@
 """The configuration that `run.py` would compose, for programs that start no run: pages, benchmarks, tests."""
 
+from contextlib import nullcontext
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.storage.files import ROOT
@@ -30,6 +32,20 @@ def resolved(*overrides: str) -> dict[str, Any]:
 def plain(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain values, every interpolation resolved."""
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+def part(group: str, name: str) -> dict[str, Any]:
+    """One choice of a group by itself, which takes a moment where a whole configuration takes long.
+
+    Interpolations that lead out of it stay as they are written. It may be asked for inside a run, too.
+
+    >>> part("method", "modelgif/odds")["label"]
+    'ModelGiF, log-odds'
+    """
+    inside = GlobalHydra.instance().is_initialized()
+    with nullcontext() if inside else initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        chosen = compose(overrides=[f"+{group}={name}"])
+    return cast(dict[str, Any], OmegaConf.to_container(chosen))[group]
 
 
 def names(group: str) -> list[str]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import wandb
@@ -12,6 +12,8 @@ import wandb
 from experiments.storage.files import write
 
 Mode = Literal["online", "offline"]
+TAG = 64
+"""The most characters that W&B takes in a tag."""
 SECONDS = 15
 """How long the server may take to answer."""
 LATER = "python -m experiments.track --missing sends it later"
@@ -52,18 +54,16 @@ def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
         ConnectionError: if W&B does not take it; the record stays.
     """
     report = json.loads((folder / "report.json").read_text())
-    testbed, config = report["identity"]["testbed"][0], report["config"]
     distances = pd.read_csv(folder / "distances.csv")
     try:
         run = wandb.init(
             project=project,
             mode=mode,
-            group=config["name"],
-            name=f"{testbed}/{config['method']['label']}",
             id=folder.name,
-            config=config | {key: report[key] for key in ("commit", "device")},
+            config=report["config"] | {key: report[key] for key in ("commit", "device")},
             dir=results,
             settings=_settings(),
+            **called(report),
         )
         try:
             run.log(report["metrics"])
@@ -75,6 +75,24 @@ def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
         raise ConnectionError(f"W&B did not take {folder}, whose record is safe: {error}; {LATER}") from error
     if mode == "online":
         write(_mark(folder), json.dumps({"report": _digest(folder)}).encode())
+
+
+def called(report: dict[str, Any]) -> dict[str, Any]:
+    """What W&B shows of a run: its experiment as the group, its testbed as the kind, its method and seed as the name.
+
+    >>> config = {"name": "demo", "method": {"label": "AKH", "access": "label"}, "testbed": {"budget": 32}, "seed": 1}
+    >>> called({"identity": {"testbed": ["IPProtection", {}]}, "config": config})
+    {'group': 'demo', 'job_type': 'IPProtection', 'name': 'AKH, 32 points, seed 1', 'tags': ['AKH', 'access: label']}
+    """
+    testbed, config = report["identity"]["testbed"][0], report["config"]
+    method, budget = config["method"], config["testbed"].get("budget")
+    words = [method["label"], f"{budget} points" if budget else "", f"seed {config['seed']}"]
+    return {
+        "group": config["name"],
+        "job_type": testbed,
+        "name": ", ".join(word for word in words if word),
+        "tags": [method["label"][:TAG], f"access: {method['access']}"],
+    }
 
 
 def missing(results: Path) -> list[Path]:

@@ -58,9 +58,3 @@ def test_a_table_is_what_its_records_say(table):
     found = sweep.experiment(name, pages.RECORDED)
     assert found.done
     assert page.markdown(found, pages.RECORDED) == table.read_text()
-
-
-def test_the_readme_shows_the_recorded_tables():
-    readme = (ROOT / "README.md").read_text()
-    shown = {table.stem: table.read_text().strip() for table in (ROOT / "results" / "tables").glob("*.md")}
-    assert pages.fill_readme(readme, shown) == readme

@@ -36,7 +36,7 @@ HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wand
 """What a folder must not import; W&B has one file of its own."""
 PAGES = {"page", "pictures", "contact_sheet"}
 """A wing's modules that draw, and those alone."""
-ENTRIES = {"experiments.job", "experiments.status", "experiments.reproduce"}
+ENTRIES = {"run", "experiments.job", "experiments.status", "experiments.reproduce", "experiments.commands.sweeps"}
 """Entry points that read pages."""
 WINGS = sorted(path.name for path in (ROOT / "experiments" / "testbeds").iterdir() if (path / "testbed.py").exists())
 FILES = [

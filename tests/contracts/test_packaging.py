@@ -35,11 +35,3 @@ def test_the_readme_names_the_two_commands_and_ci_runs_the_second():
     assert "make demo" in readme
     assert "make test" in readme
     assert "make test" in (ROOT / ".ci" / "run").read_text()
-
-
-def test_the_readmes_python_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    names = {}
-    exec(code, names)
-    assert names["field"].shape == (16, 50, 3072)
-    assert 0 < names["distance"] < 2

@@ -8,6 +8,7 @@ from conftest import ROOT
 
 from experiments.pages import __main__ as pages
 from experiments.pages import page, sweep
+from experiments.pages.documents.blocks import filled
 from experiments.storage import identity
 
 NAME, PAGE = "task_probe", "task_probe_mini"
@@ -24,9 +25,7 @@ def project(tmp_path, monkeypatch):
     table = (ROOT / "results" / "tables" / f"{PAGE}.md").read_text()
     (folder / "results" / "tables").mkdir()
     (folder / "results" / "tables" / f"{PAGE}.md").write_text(table)
-    (folder / "README.md").write_text(
-        pages.fill_readme(f"<!-- table: {PAGE} -->\n<!-- end -->\n", {PAGE: table.strip()})
-    )
+    (folder / "README.md").write_text(filled(f"<!-- table: {PAGE} -->\n<!-- end -->\n", ROOT / "results"))
     for module in (pages, page):
         monkeypatch.setattr(module, "ROOT", folder)
     monkeypatch.setattr(pages, "RESULTS", folder / "results")
