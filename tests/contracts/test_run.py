@@ -145,7 +145,7 @@ def test_the_smoke_experiment_runs_both_its_methods_and_writes_wandb_offline(com
     assert len(list(tmp_path.glob("results/wandb/offline-run-*/*.wandb"))) == 2
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cluster.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/cluster.md", "docs/compare.md"])
 def test_every_command_in_the_pages_composes(page, config):
     text = (ROOT / page).read_text().replace("\\\n", " ")
     lines = re.findall(r"^\s*python (?:run\.py|-m experiments\.(?:prepare|embed)) (.*)$", text, flags=re.MULTILINE)
