@@ -33,7 +33,9 @@ BOUND = 3.0
 """GB that the whole process may take."""
 
 
-def cost(method: str, networks: Sequence[str], images: int, size: int, steps: int, memory_gb: float) -> dict[str, float]:
+def cost(
+    method: str, networks: Sequence[str], images: int, size: int, steps: int, memory_gb: float
+) -> dict[str, float]:
     """What one method takes to compare the networks; for a fresh process."""
     torch.set_num_threads(1)
     stepped = [f"method.represent.steps={steps}"] if method in ("modelgif", "path_potential") else []
@@ -84,10 +86,10 @@ def main(arguments: list[str]) -> int:
     most = table["Memory (GB)"].max()
     explanation = (
         f"{len(networks)} timm networks with fresh weights ({', '.join(networks)}), {images} photographs of {size} x "
-        f"{size} pixels, {steps} steps on every path, every two models and each with itself, `memory_gb={chosen.memory:g}`, "
-        "no nulls (they are three times the work, and as much memory). Memory: the most that the whole process held, "
-        "libraries and models included. Gradients and forwards a model do not grow with the number of models: each makes "
-        f"one pass, and what it answered is compared with everybody's. At most {BOUND:g} GB: "
+        f"{size} pixels, {steps} steps on every path, every two models and each with itself, "
+        f"`memory_gb={chosen.memory:g}`, no nulls (they are three times the work). Memory: the most that the whole "
+        "process held, libraries and models included. Gradients and forwards a model do not grow with the number of "
+        f"models: each makes one pass, and its answers are compared with everybody's. At most {BOUND:g} GB: "
         f"{'yes' if most <= BOUND else 'no'} ({most:.2f})."
     )
     settings = {"networks": networks, "images": images, "size": size, "steps": steps, "memory_gb": chosen.memory}

@@ -69,7 +69,7 @@ def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Off
 
 
 def comparable(method: Method, testbed: Testbed) -> list[Pair]:
-    """The testbed's pairs, without those of which its `why_not`, if it has one, says why the method cannot compare them.
+    """The testbed's pairs, without those of which its `why_not`, if it has one, says why they cannot be compared.
 
     Raises:
         ValueError: if none is left.

@@ -107,7 +107,9 @@ def main(arguments: list[str]) -> int:
     for name in chosen.experiments or known:
         try:
             text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name, given)
-            print(text or f"{name}: nothing has run yet; {shlex.join(['python', 'run.py', f'experiment={name}', *given])}")
+            print(
+                text or f"{name}: nothing has run yet; {shlex.join(['python', 'run.py', f'experiment={name}', *given])}"
+            )
         except (ValueError, OSError) as error:
             failed = 1
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -37,8 +37,7 @@ def image_folder(*, root: str, count: int | None, size: int, seed: int, max_imag
         count = min(len(files), len(files) if max_images is None else max_images)
     if not 1 <= count <= len(files):
         raise ValueError(
-            f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}); count must lie between 1 and that, not "
-            f"{count}"
+            f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}); count must lie between 1 and that, not {count}"
         )
     drawn = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:count]
     inputs = torch.empty(count, 3, size, size)

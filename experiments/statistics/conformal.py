@@ -1,4 +1,4 @@
-"""How often somebody independent would be as near: p-values with few or many strangers, and what many questions cost."""
+"""How often somebody independent would be as near, by few or many strangers, and what asking many times costs."""
 
 import numpy as np
 import pandas as pd

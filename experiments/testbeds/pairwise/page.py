@@ -99,7 +99,7 @@ def verdicts(found: Experiment) -> str:
         return ""
     return section(
         "**Derived, or not told apart from strangers?** Holm's p-value over all judged pairs in brackets, from "
-        "Student's prediction of one more stranger, whose distances are taken for normal; a pair that is called derived "
+        "Student's prediction of one more stranger, whose distances are taken for normal; a pair called derived "
         "is also nearer than every declared stranger is to either of the two. Not told apart acquits nobody. Which of "
         "two derived models came first is not said: distances are symmetric, and of three that come of one another "
         "weights show which lies between, whichever of them was there first.",

@@ -26,18 +26,21 @@ def judged(square: pd.DataFrame, names: Sequence[str], strangers: Sequence[str],
     """
     pairs = list(combinations(names, 2))
     index = pd.MultiIndex.from_tuples(pairs, names=["first", "second"])
-    table = pd.DataFrame([p_of(square, *pair, strangers) for pair in pairs], index, columns=["p", "p_rank"], dtype=float)
+    table = pd.DataFrame(
+        [p_of(square, *pair, strangers) for pair in pairs], index, columns=["p", "p_rank"], dtype=float
+    )
     known = table["p"].notna()
     table.insert(1, "p_holm", np.nan)
     table.loc[known, "p_holm"] = holm(table.loc[known, "p"])
-    least = [1 / (1 + min(map(len, _held(square, *pair, strangers)))) for pair in pairs]
-    nearest = table["p_rank"] <= np.array(least) + 1e-12
+    nearest = np.array(
+        [all(square.loc[pair] < held.min() for held in _held(square, *pair, strangers)) for pair in pairs]
+    )
     table["verdict"] = np.where((table["p_holm"] <= level) & nearest, "derived", "not told apart")
     return table.assign(verdict=table["verdict"].where(known))
 
 
 def p_of(square: pd.DataFrame, first: str, second: str, strangers: Sequence[str]) -> tuple[float, float]:
-    """How often a stranger would be as near to either, by Student's prediction and by rank; NaN if it cannot be said."""
+    """How often a stranger would be as near to either, by Student's prediction and by rank; NaN if nobody knows."""
     either = _held(square, first, second, strangers)
     distance = pd.Series([square.loc[first, second]])
     if distance.isna().any() or min(map(len, either)) < FEWEST:

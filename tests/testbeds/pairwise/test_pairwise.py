@@ -1,4 +1,4 @@
-"""Pairwise comparison: orders change nothing, strangers calibrate verdicts, nulls stand beside, mistakes end at once."""
+"""Pairwise comparison: orders change nothing, strangers calibrate verdicts, mistakes end at once."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from safetensors.torch import save_file
 from torch import nn
@@ -137,14 +138,6 @@ def test_three_strangers_that_are_all_equally_far_let_nothing_be_said():
 
 def test_strangers_are_accused_about_as_often_as_said_where_distances_are_normal():
     draw = np.random.default_rng(0)
-    names = [f"m{number}" for number in range(4)]
-    rates = []
-    for _ in range(200):
-        far = draw.normal(1, 0.1, (4, 4))
-        square = pd.DataFrame((far + far.T) / 2, names, names)
-        rates.append(verdicts.p_of(square, "m0", "m1", names[2:] + ["m0"])[0] == 0)
-        rates.append(verdicts.accused_strangers(square, names[:1], names[1:], 0.05) == 1)
-    assert not any(rates)  # with three strangers nobody can be left out
     accused = []
     names = [f"m{number}" for number in range(7)]
     for _ in range(300):
@@ -219,7 +212,12 @@ def test_every_network_is_shown_the_same_pixels_in_its_own_size_and_colours():
 
 def test_a_page_has_every_method_with_what_it_cannot_compare_and_pictures_of_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = (*TOY, f"testbed.zoo.models=[{','.join([*NAMES, OTHER])}]", "testbed.zoo.nulls=true", "method=agreement,cka")
+    given = (
+        *TOY,
+        f"testbed.zoo.models=[{','.join([*NAMES, OTHER])}]",
+        "testbed.zoo.nulls=true",
+        "method=agreement,cka",
+    )
     for config in sweep.jobs("pairwise", given):
         run.main(composed("experiment=pairwise", *given[:-1], f"method={_name(config)}", "wandb=disabled"))
     found = sweep.experiment("pairwise", tmp_path / "results" / "runs", given)
@@ -259,6 +257,6 @@ def test_the_zoo_of_digits_asks_about_a_victim_and_copies_and_has_strangers_of_e
 
 
 def test_a_role_that_the_zoo_lacks_is_named():
-    with pytest.raises(Exception, match=r"no model has the role 'victin'; did you mean victim\?"):
-        instantiate(resolved("testbed=pairwise", "testbed/zoo=pairwise_mini", "+testbed.zoo.roles.victin=1")["testbed"])
-
+    config = resolved("testbed=pairwise", "testbed/zoo=pairwise_mini", "+testbed.zoo.roles.victin=1")
+    with pytest.raises(InstantiationException, match=r"no model has the role 'victin'; did you mean victim\?"):
+        instantiate(config["testbed"], _convert_="all")
