@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.pages.section import NOTHING, decimal, probability, section
+from experiments.pages.section import NOTHING, probability, section
 from experiments.pages.sweep import Experiment
 from experiments.storage import record
 from experiments.testbeds.pairwise import pictures
@@ -55,7 +55,7 @@ def matrices(found: Experiment) -> str:
         shown = one.square.loc[asked, asked].set_axis(short(asked)).set_axis(short(asked), axis=1)
         if strangers:
             shown["nearest stranger"] = one.square.loc[asked, strangers].min(axis=1).to_numpy()
-        table = shown.map(lambda value: decimal(value) if isfinite(value) else "n/a")
+        table = shown.map(number)
         parts.append(section(f"{label} ({one.method['access']}):", table))
         if reasons := _reasons(one):
             parts.append("n/a: " + "; ".join(f"{why} ({', '.join(whom)})" for why, whom in reasons.items()) + ".")
@@ -107,6 +107,17 @@ def verdicts(found: Experiment) -> str:
     )
 
 
+def number(value: float) -> str:
+    """A distance with two digits, however small; n/a if there is none.
+
+    >>> number(0.504), number(0.0000123), number(0.0), number(float("nan"))
+    ('0.50', '1.2e-05', '0.00', 'n/a')
+    """
+    if not isfinite(value):
+        return "n/a"
+    return f"{value:.1e}" if 0 < abs(value) < 0.005 else f"{value:.2f}"
+
+
 def heat_maps(found: Experiment) -> Figure:
     """Every method's distances as colours."""
     return pictures.coloured({label: one.square for label, one in compared(found).items()})
@@ -136,8 +147,8 @@ def _facts(row: Any) -> Facts:
 
 
 def _cell(pair: pd.Series) -> str:
-    interval = f" [{pair['low']:.2f}, {pair['high']:.2f}]" if isfinite(pair["low"]) else ""
+    interval = f" [{number(pair['low'])}, {number(pair['high'])}]" if isfinite(pair["low"]) else ""
     twins = min((pair[end] for end in ("first_twin", "second_twin") if end in pair), default=float("nan"))
     others = pair.get("other_images", float("nan"))
-    known = [f"{what} {value:.2f}" for what, value in (("new", twins), ("other", others)) if isfinite(value)]
-    return f"{decimal(pair['distance'])}{interval}" + (f"; {', '.join(known)}" if known else "")
+    known = [f"{what} {number(value)}" for what, value in (("new", twins), ("other", others)) if isfinite(value)]
+    return f"{number(pair['distance'])}{interval}" + (f"; {', '.join(known)}" if known else "")
