@@ -15,6 +15,7 @@ import run
 from experiments.commands.refusal import Refused
 from experiments.interfaces import Samples, ZooModel
 from experiments.measure import measure
+from experiments.pages import __main__ as pages
 from experiments.pages import sweep
 from experiments.storage.configuration import composed, resolved
 from experiments.testbeds.pairwise import networks, nulls, page, pictures, toy, verdicts
@@ -210,6 +211,13 @@ def test_every_network_is_shown_the_same_pixels_in_its_own_size_and_colours():
     assert -1 <= seen.min() < seen.max() <= 1
 
 
+def test_settings_of_several_experiments_are_refused(capsys):
+    for words in (["seed=1"], ["pairwise", "demo", "seed=1"], ["pairwise", "seed=1", "--record"]):
+        with pytest.raises(SystemExit):
+            pages.main(words)
+        assert "settings are those of one experiment's own runs" in capsys.readouterr().err
+
+
 def test_a_page_has_every_method_with_what_it_cannot_compare_and_pictures_of_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = (
@@ -222,6 +230,11 @@ def test_a_page_has_every_method_with_what_it_cannot_compare_and_pictures_of_all
         run.main(composed("experiment=pairwise", *given[:-1], f"method={_name(config)}", "wandb=disabled"))
     found = sweep.experiment("pairwise", tmp_path / "results" / "runs", given)
     assert len(found.done) == 2
+    assert pages.main(["pairwise", *given]) == 0
+    whole = (tmp_path / "results" / "pages" / "tables" / "pairwise_mini.md").read_text()
+    assert "> Own runs alone, 2 of 2; none is missing. Their settings are those of the command at the end" in whole
+    assert "2 of 2 runs of `python run.py experiment=pairwise testbed=pairwise" in whole
+    assert len(list(tmp_path.glob("results/pages/figures/pairwise_mini_*.png"))) == 2
     text = page.matrices(found)
     assert "n/a: 10 and 5 classes (small – small_other" in text
     assert "Label agreement (label):" in text
