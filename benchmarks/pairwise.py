@@ -90,9 +90,9 @@ def main(arguments: list[str]) -> int:
         f"{len(networks)} timm networks with fresh weights ({', '.join(networks)}), {images} photographs of {size} x "
         f"{size} pixels, {steps} steps on every path, every two models and each with itself, "
         f"`memory_gb={chosen.memory:g}`, no nulls (they are three times the work). More steps take more time and no "
-        "more memory, because fewer paths are held at a time. Seconds: of one processor. Memory: the most that the whole "
-        "process held, libraries and models included. Gradients and forwards a model do not grow with the number of "
-        f"models: each makes one pass, and its answers are compared with everybody's. At most {BOUND:g} GB: "
+        "more memory, because fewer paths are held at a time. Seconds: of one processor. Memory: the most that the "
+        "whole process held, libraries and models included. Gradients and forwards a model do not grow with the number "
+        f"of models: each makes one pass, and its answers are compared with everybody's. At most {BOUND:g} GB: "
         f"{'yes' if most <= BOUND else 'no'} ({most:.2f})."
     )
     settings = {"networks": networks, "images": images, "size": size, "steps": steps, "memory_gb": chosen.memory}

@@ -11,7 +11,7 @@ from experiments.pages.sweep import Experiment
 from experiments.storage import record
 from experiments.testbeds.pairwise import pictures
 from experiments.testbeds.pairwise.facts import Facts, why_not
-from experiments.testbeds.pairwise.pictures import short
+from experiments.testbeds.pairwise.pictures import number, short
 
 
 class Compared(NamedTuple):
@@ -105,17 +105,6 @@ def verdicts(found: Experiment) -> str:
         "weights show which lies between, whichever of them was there first.",
         pd.DataFrame.from_dict(rows, orient="index").fillna(NOTHING),
     )
-
-
-def number(value: float) -> str:
-    """A distance with two digits, however small; n/a if there is none.
-
-    >>> number(0.504), number(0.0000123), number(0.0), number(float("nan"))
-    ('0.50', '1.2e-05', '0.00', 'n/a')
-    """
-    if not isfinite(value):
-        return "n/a"
-    return f"{value:.1e}" if 0 < abs(value) < 0.005 else f"{value:.2f}"
 
 
 def heat_maps(found: Experiment) -> Figure:

@@ -11,6 +11,10 @@ from experiments.pages.plots import plain
 from experiments.storage import record
 
 
+FEW = 10
+"""Models whose distances are written into their fields."""
+
+
 def heat_map(folder: Path) -> Figure:
     """All distances as colours, with the numbers in them; dark = near."""
     return coloured({"distance": record.matrix(folder, "distance")})
@@ -22,9 +26,10 @@ def tree(folder: Path) -> Figure | None:
 
 
 def coloured(squares: Mapping[str, pd.DataFrame], *, columns: int = 3) -> Figure:
-    """Squares of distances side by side, each over its own range, with the numbers in them; n/a is grey."""
+    """Squares of distances side by side, each over its own range, with the numbers in them if few; n/a is grey."""
     names = short(next(iter(squares.values())).index)
-    side = 0.62 * len(names) + 1
+    few = len(names) <= FEW
+    side = (0.62 if few else 0.22) * len(names) + 1
     across = min(columns, len(squares))
     down = -(-len(squares) // across)
     figure = Figure(figsize=(side * across + 2, (side + 0.6) * down + 1), layout="constrained")
@@ -36,11 +41,12 @@ def coloured(squares: Mapping[str, pd.DataFrame], *, columns: int = 3) -> Figure
         axes.imshow(values, vmin=0, vmax=most, cmap="magma", aspect="equal")
         axes.set_xticks(range(len(names)), labels=names, rotation=40, ha="right", fontsize="x-small")
         axes.set_yticks(range(len(names)), labels=names, fontsize="x-small")
-        for (row, column), value in np.ndenumerate(values):
-            said, dark = ("n/a", False) if np.isnan(value) else (f"{value:.2f}", value < 0.6 * most)
-            colour = "white" if dark else "black"
-            axes.text(column, row, said, ha="center", va="center", color=colour, fontsize="xx-small")
+        for (row, column), value in np.ndenumerate(values) if few else ():
+            colour = "white" if value < 0.6 * most else "black"
+            axes.text(column, row, number(value), ha="center", va="center", color=colour, fontsize="xx-small")
         axes.set_title(title, fontsize="medium")
+    for axes in panels.flat[max(0, len(squares) - across) : len(squares)]:
+        axes.tick_params(labelbottom=True)
     for axes in panels.flat[len(squares) :]:
         axes.remove()
     return figure
@@ -67,7 +73,8 @@ def grown(squares: Mapping[str, pd.DataFrame], *, columns: int = 3) -> Figure | 
             color_threshold=0,
             above_threshold_color="grey",
         )
-        axes.tick_params(axis="y", labelsize="x-small")
+        axes.tick_params(labelsize="x-small")
+        axes.locator_params(axis="x", nbins=5)
         axes.set_title(title, fontsize="medium")
         axes.set_xlabel("distance", fontsize="small")
     for axes in panels.flat[len(shown) :]:
@@ -90,6 +97,17 @@ def joined(square: pd.DataFrame) -> np.ndarray:
     from scipy.spatial.distance import squareform
 
     return linkage(squareform(square.to_numpy(float), checks=False), "average")
+
+
+def number(value: float) -> str:
+    """A distance with two digits, however small; n/a if there is none.
+
+    >>> number(0.504), number(0.0000123), number(0.0), number(float("nan"))
+    ('0.50', '1e-05', '0.00', 'n/a')
+    """
+    if np.isnan(value):
+        return "n/a"
+    return f"{value:.0e}" if 0 < abs(value) < 0.005 else f"{value:.2f}"
 
 
 def short(names: Iterable[str]) -> list[str]:
