@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from experiments.pages.plots import plain
 from experiments.storage import record
 
-
 FEW = 10
 """Models whose distances are written into their fields."""
 
