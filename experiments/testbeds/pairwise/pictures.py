@@ -12,6 +12,7 @@ from experiments.storage import record
 
 FEW = 10
 """Models whose distances are written into their fields."""
+ROUNDING = 1e-9
 
 
 def heat_map(folder: Path) -> Figure:
@@ -106,7 +107,7 @@ def number(value: float) -> str:
     """
     if np.isnan(value):
         return "n/a"
-    return f"{value:.0e}" if 0 < abs(value) < 0.005 else f"{value:.2f}"
+    return f"{value:.0e}" if ROUNDING < abs(value) < 0.005 else f"{value:.2f}"
 
 
 def short(names: Iterable[str]) -> list[str]:
