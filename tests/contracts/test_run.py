@@ -154,7 +154,8 @@ def test_every_command_in_the_pages_composes(page, config):
         words = re.findall(r"(?:[^\s']+|'[^']*')+", line.split("#")[0])
         kept = [word.strip("'") for word in words if word != "-m"]
         chosen = [word for word in kept if not word.lstrip("+").startswith(("hydra/", "hydra."))]
-        config(*[re.sub("range.*", "0", choice).split(",")[0] for choice in chosen if "glob(" not in choice])
+        single = [choice if "[" in choice else choice.split(",")[0] for choice in chosen if "glob(" not in choice]
+        config(*[re.sub("range.*", "0", choice) for choice in single])
 
 
 def test_prepare_says_how_many_models_are_ready(command):
