@@ -35,8 +35,10 @@ def embed_zoo(
     """Embed the models of this part of the zoo that have no file yet; returns how many.
 
     Raises:
-        ValueError: if the method has no embeddings, or there is no such part.
+        ValueError: if the method has no embeddings, there is no such part, or the zoo has nulls on other images.
     """
+    if any(model.shown for model in testbed.zoo.values()):
+        raise ValueError("nulls that are shown other images have no embeddings to compare; testbed.zoo.nulls=false")
     reuse_freed_memory()
     paths = method.queries(offered(method, testbed))
     mine = part(testbed.zoo, shard, shards)

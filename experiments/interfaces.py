@@ -97,6 +97,8 @@ class ZooModel:
     """The images and labels that it learnt from, where its owner tells them."""
     triggers: Callable[[Samples], Samples] | None = None
     """Images -> the triggers made of them, labelled as a model with its owner's watermark answers; None without one."""
+    shown: Callable[[Any], Any] | None = None
+    """Queries -> what this model is shown in their place: how a null is made that is asked about other images."""
 
 
 Zoo = Mapping[str, ZooModel]
@@ -114,7 +116,11 @@ class Report:
 
 
 class Testbed(Protocol):
-    """A question about distances: which models, on which samples, compared how, and what the answer is worth."""
+    """A question about distances: which models, on which samples, compared how, and what the answer is worth.
+
+    One whose models need not fit each other has a `why_not(pair, method)`, which says why two cannot be compared: ""
+    where they can. Such pairs are not measured.
+    """
 
     @property
     def zoo(self) -> Zoo:

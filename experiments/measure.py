@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from experiments.interfaces import Method, Pair, Testbed, ZooModel
+from experiments.interfaces import Method, Pair, Testbed, Zoo, ZooModel
 from experiments.memory import return_freed_memory, reuse_freed_memory, rise
 from experiments.networks import misfit
-from experiments.offers import offered, refuse_unmet
+from experiments.offers import comparable, offered, refuse_unmet
 from modelgif_core import Paths
 from modelgif_core.paths import held_at_once
 
@@ -89,7 +89,7 @@ def measure(
     refuse_unmet(method, testbed)
     reuse_freed_memory()
     risen, began, cost = rise(device), perf_counter(), Cost()
-    pairs = testbed.pairs()
+    pairs = comparable(method, testbed)
     names = {name for pair in pairs for name in pair}
     opened = Kept(lambda name: _opened(testbed.zoo[name], device, cost), memory_gb * 1e9)
     example = testbed.samples.inputs[:1].to(device)
@@ -97,7 +97,7 @@ def measure(
     queries = _selected(method, testbed, lambda name: opened(name, again=name in names), example)
     selecting, selected = replace(cost), perf_counter()
     ready = Kept(lambda name: _ready(method, opened(name, again=False), name, example), opened.room)
-    table = _table(_compared(method, queries, pairs, ready, chunk, progress, example))
+    table = _table(_compared(method, queries, pairs, testbed.zoo, ready, chunk, progress, example))
     _refuse_infinite(table)
     models = len(names)
     found = {
@@ -130,29 +130,40 @@ def _selected(method: Method, testbed: Testbed, opened: Callable[[str], nn.Modul
 
 
 def _compared(
-    method: Method, queries: Any, pairs: list[Pair], ready: Kept, chunk: int, progress: Progress, example: Tensor
+    method: Method,
+    queries: Any,
+    pairs: list[Pair],
+    zoo: Zoo,
+    ready: Kept,
+    chunk: int,
+    progress: Progress,
+    example: Tensor,
 ) -> Columns:
     """Every pair's distances, the queries in blocks of chunks: sources first, then whom they meet."""
     sources = list(dict.fromkeys(source for source, _ in pairs))
     names = list(dict.fromkeys([*sources, *(target for _, target in pairs)]))
     few = 2 * len(sources) <= len(names)
-    blocks = [[queries]]
+    shown = {None: queries} | {name: show(queries) for name in names if (show := zoo[name].shown)}
+    blocks = [{whom: [given] for whom, given in shown.items()}]
     if method.steps is not None:
         if not isinstance(queries, Paths):
             raise ValueError(f"{method.label}: steps are those of paths, and its queries are {type(queries).__name__}")
         held = len(sources) * max(1, method.steps) * queries.ends[0].numel() * NUMBER  # a path; views make it less
         fit = max(1, int(ready.room / held))
         size = min(held_at_once(chunk, method.steps), fit)
-        chunks = list(queries.split(size))
+        chunks = {whom: list(given.split(size)) for whom, given in shown.items()}
         together = fit // size if few else 1
-        blocks = [chunks[first : first + together] for first in range(0, len(chunks), together)]
+        blocks = [
+            {whom: parts[first : first + together] for whom, parts in chunks.items()}
+            for first in range(0, len(chunks[None]), together)
+        ]
     columns: Columns = {pair: array("d") for pair in pairs}
-    done, total = 0, len(names) * sum(map(len, blocks))
+    done, total = 0, len(names) * sum(len(block[None]) for block in blocks)
 
-    def represented(name: str, block: list[Any]) -> Iterator[Any]:
+    def represented(name: str, block: dict[str | None, list[Any]]) -> Iterator[Any]:
         nonlocal done
         model = ready(name, again=block is not blocks[-1])
-        for part in block:
+        for part in block.get(name, block[None]):
             yield _represented(method, model, part, name, example)
             done += 1
             progress(done, total)

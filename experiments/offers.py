@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from experiments.commands.refusal import nearest
-from experiments.interfaces import NEEDS, Method, Offered, Testbed, ZooModel
+from experiments.interfaces import NEEDS, Method, Offered, Pair, Testbed, ZooModel
 
 Open = Callable[[str], nn.Module]
 """A model's name -> the model."""
@@ -66,6 +66,21 @@ def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Off
         owned=source.taught() if source and source.taught and "owned" in method.needs else None,
         triggers=source.triggers if source and "watermark" in method.needs else None,
     )
+
+
+def comparable(method: Method, testbed: Testbed) -> list[Pair]:
+    """The testbed's pairs, without those of which its `why_not`, if it has one, says why they cannot be compared.
+
+    Raises:
+        ValueError: if none is left.
+    """
+    why_not: Callable[[Pair, Method], str] = getattr(testbed, "why_not", lambda pair, method: "")
+    pairs = testbed.pairs()
+    refused = {pair: why for pair in pairs if (why := why_not(pair, method))}
+    if len(refused) == len(pairs):
+        (first, second), why = next(iter(refused.items()))
+        raise ValueError(f"{method.label} can compare no two of these models ({first} and {second}: {why})")
+    return [pair for pair in pairs if pair not in refused]
 
 
 def _source(testbed: Testbed) -> ZooModel:

@@ -1,10 +1,11 @@
-"""Tables and their figures, read back from records: python -m experiments.pages [experiment ...].
+"""Tables and their figures, read back from records: python -m experiments.pages [experiment ...] [setting=value ...].
 
 Pages of own runs go to `results/pages`. Those under version control, and the tables in README and
 docs, change by `--record` alone.
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -21,11 +22,11 @@ RESULTS = ROOT / "results"
 RECORDED = RESULTS / "recorded"
 
 
-def shown(name: str) -> str:
+def shown(name: str, given: tuple[str, ...] = ()) -> str:
     """The page of own runs, written to their folder, or else that of the recorded ones; empty if nothing has run."""
-    own, recorded = sweep.experiment(name, RUNS), sweep.experiment(name, RECORDED)
+    own, recorded = sweep.experiment(name, RUNS, given), sweep.experiment(name, RECORDED, given)
     if own.done:
-        return render(name, RUNS, PAGES, note=whose(own, len(recorded.done)))
+        return render(name, RUNS, PAGES, note=whose(own, len(recorded.done)), given=given)
     return markdown(recorded, RECORDED) if recorded.done else ""
 
 
@@ -35,6 +36,8 @@ def whose(own: Experiment, recorded: int) -> str:
     text = f"Own runs alone, {done} of {runs}; " + (
         "none is missing." if done == runs else f"{runs - done} are missing."
     )
+    if own.given:
+        text += " Their settings are those of the command at the end, not those of the text below."
     return text + (f" The {recorded} recorded ones: `results/tables/{own.page['file']}.md`." if recorded else "")
 
 
@@ -81,7 +84,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("experiments", nargs="*", metavar="experiment", help=f"of {', '.join(known)}")
     parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED}, write pages and documents")
     parser.add_argument("--fewer", action="store_true", help="record even if that leaves fewer runs on a page")
-    chosen = parser.parse_args(arguments)
+    given = tuple(word for word in arguments if "=" in word and not word.startswith("-"))
+    chosen = parser.parse_args([word for word in arguments if word not in given])
+    if given and (len(chosen.experiments) != 1 or chosen.record):
+        parser.error("settings are those of one experiment's own runs: name it, and leave out --record")
     unknown = sorted(set(chosen.experiments) - set(known))
     if unknown:
         parser.error(f"no table for {', '.join(unknown)}; there are {', '.join(known)}")
@@ -90,8 +96,10 @@ def main(arguments: list[str]) -> int:
     failed = 0
     for name in chosen.experiments or known:
         try:
-            text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name)
-            print(text or f"{name}: nothing has run yet; python run.py experiment={name}")
+            text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name, given)
+            print(
+                text or f"{name}: nothing has run yet; {shlex.join(['python', 'run.py', f'experiment={name}', *given])}"
+            )
         except (ValueError, OSError) as error:
             failed = 1
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

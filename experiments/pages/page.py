@@ -24,7 +24,7 @@ def markdown(found: Experiment, records: Path, *, note: str = "") -> str:
     text = template.render(
         page=found.page,
         note=note,
-        name=found.name,
+        command=found.command,
         seeds=len(found.seeds()),
         shared=found.shares_models(),
         measured=grid(table(found)),
@@ -50,9 +50,9 @@ def runs_shown(text: str) -> int:
     return int(said[-1]) if said else 0
 
 
-def render(name: str, records: Path, results: Path, *, note: str = "") -> str:
+def render(name: str, records: Path, results: Path, *, note: str = "", given: tuple[str, ...] = ()) -> str:
     """Write the experiment's page and pictures; returns the page. What has not run is in no picture."""
-    found = experiment(name, records)
+    found = experiment(name, records, given)
     text = markdown(found, records, note=note)
     write(results / "tables" / f"{found.page['file']}.md", text.encode())
     for suffix, function in ((found.page.get("pictures") or {}) if found.done else {}).items():

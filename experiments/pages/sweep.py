@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -42,6 +43,13 @@ class Experiment:
     """Settings of its page, from `conf/page`; empty if it has none."""
     runs: list[Run]
     """Every job of the sweep, in order."""
+    given: tuple[str, ...] = ()
+    """Settings of the command line, which the experiment does not have by itself."""
+
+    @property
+    def command(self) -> str:
+        """What makes its runs."""
+        return shlex.join(["python", "run.py", f"experiment={self.name}", *self.given])
 
     @property
     def done(self) -> list[Run]:
@@ -82,26 +90,29 @@ class Experiment:
         return all(zoo == zoos[0] for zoo in zoos)
 
 
-def experiment(name: str, records: Path) -> Experiment:
-    """The experiment of that name, with the records that lie in the folder `records`.
+def experiment(name: str, records: Path, given: tuple[str, ...] = ()) -> Experiment:
+    """The experiment of that name, with the records that lie in the folder `records`; `given` as on the command line.
 
     Raises:
         ValueError: if one of them is damaged, names it and the remedy.
         OSError: if one cannot be read.
     """
-    folders = [records / record.folder(config).name for config in jobs(name)]
+    configs = jobs(name, given)
+    folders = [records / record.folder(config).name for config in configs]
     found = [record.finished(folder, folder.name) for folder in folders]
-    return Experiment(name, page(name), [Run(*one) for one in zip(jobs(name), folders, found, strict=True)])
+    return Experiment(name, page(name), [Run(*one) for one in zip(configs, folders, found, strict=True)], given)
 
 
 @cache
-def jobs(name: str) -> list[dict[str, Any]]:
-    """The composed configuration of every job of the experiment's sweep, in order."""
+def jobs(name: str, given: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The composed configuration of every job of the experiment's sweep, in order; what is given goes before."""
     chosen = f"experiment={name}"
-    swept = configuration.composed(chosen, hydra=True).hydra.sweeper.params or {}
-    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
+    swept = dict(configuration.composed(chosen, hydra=True).hydra.sweeper.params or {})
+    anew = dict(one.split("=", 1) for one in given if one.partition("=")[0] in swept)
+    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in (swept | anew).items()])
     choices = product(*([(sweep.key_or_group, value) for value in _values(sweep)] for sweep in parsed))
-    return [_job(chosen, job) for job in choices]
+    base = (chosen, *(one for one in given if one.partition("=")[0] not in anew))
+    return [_job(base, job) for job in choices]
 
 
 @cache
@@ -115,10 +126,10 @@ def look_up(config: dict[str, Any], key: str) -> Any:
     return reduce(lambda part, name: part[name], key.split("."), config)
 
 
-def _job(base: str, choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def _job(base: tuple[str, ...], choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """One job's configuration; jobs that differ in plain values alone share the slow part, composing."""
     groups = [f"{key}={value}" for key, value in choices if (ROOT / "conf" / key).is_dir()]
-    config = copy.deepcopy(_composed(base, *groups))
+    config = copy.deepcopy(_composed(base[0], *groups, *base[1:]))
     for key, value in choices:
         if not (ROOT / "conf" / key).is_dir():
             OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)

@@ -14,22 +14,30 @@ ODDITIES = (SyntaxError, Image.DecompressionBombError)
 """What Pillow calls a broken PNG, and an image of over 178 million pixels."""
 
 
-def image_folder(*, folder: str, count: int, size: int, seed: int) -> Samples:
+def image_folder(*, root: str, count: int | None, size: int, seed: int, max_images: int | None = None) -> Samples:
     """`count` colour images (count, 3, size, size) in [0, 1] without labels, drawn from all below a folder.
 
     The shorter side is resized, the centre cut out; grey images get three equal colours and transparency is dropped.
     What is drawn depends on the files' names below the folder and on the seed, not on the file system.
+
+    Args:
+        root: the folder.
+        count: None takes all there are, but no more than `max_images`.
+        size: of the square, in pixels.
+        seed: draws which.
+        max_images: None for no limit.
 
     Raises:
         ValueError: if there are fewer images, one cannot be read, or `size` is below 8.
     """
     if size < SMALLEST:
         raise ValueError(f"size must be at least {SMALLEST} pixels, not {size}")
-    files = _images(Path(folder))
+    files = _images(Path(root))
+    if count is None:
+        count = min(len(files), len(files) if max_images is None else max_images)
     if not 1 <= count <= len(files):
         raise ValueError(
-            f"{folder} holds {len(files)} images ({', '.join(SUFFIXES)}); count must lie between 1 and that, not "
-            f"{count}"
+            f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}); count must lie between 1 and that, not {count}"
         )
     drawn = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:count]
     inputs = torch.empty(count, 3, size, size)
@@ -40,7 +48,7 @@ def image_folder(*, folder: str, count: int, size: int, seed: int) -> Samples:
 
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}; set testbed.samples.folder to a folder of images")
+        raise ValueError(f"there is no folder {folder}; set testbed.samples.root to a folder of images")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 

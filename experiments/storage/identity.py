@@ -60,7 +60,8 @@ def described(part: Any) -> Any:
 
     A call (a mapping with `_target_`, or a partial function) becomes its bare name with every setting that has a
     value, defaults included; settings that are None say nothing and are left out, so that a new option which is off
-    renames nothing. A file counts by its name, a tensor by its numbers.
+    renames nothing. A file counts by its name, one of weights (`<file>@<network>`) also by what is in it, a tensor by
+    its numbers.
 
     Raises:
         ValueError: if a call has a setting that its function lacks, or a function has no name of its own.
@@ -84,6 +85,8 @@ def described(part: Any) -> Any:
         return fingerprint(part)
     if callable(part):
         return _call(part, {})
+    if isinstance(part, str) and "@" in part:
+        return _with_content(part)
     return part.name if isinstance(part, Path) else part
 
 
@@ -129,6 +132,30 @@ def refuse_unknown(name: str, known: Iterable[str], given: Iterable[str]) -> Non
     for key in given:
         if key not in known:
             raise ValueError(f"{name} has no setting {key!r}; {nearest(key, known)}")
+
+
+def file_content(file: Path) -> str:
+    """Twelve hexadecimal digits that name what is in a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    stamp = file.stat()
+    return _content(file.absolute(), stamp.st_mtime_ns, stamp.st_size)
+
+
+@cache
+def _content(file: Path, changed: int, size: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:12]
+
+
+def _with_content(text: str) -> str:
+    """A file of weights and its network by the file's name and content; other text as it is."""
+    file, _, network = text.rpartition("@")
+    if not file or not Path(file).is_file():
+        return text
+    return f"{Path(file).name}@{network} {file_content(Path(file))}"
 
 
 def _call(called: Callable[..., Any], given: Mapping[str, Any], positional: tuple[Any, ...] = ()) -> list[Any]:

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 
 from experiments.networks.timm import Normalise
 from experiments.storage import foreign
+from experiments.storage.identity import file_content
 
 FORMS = (
     "timm:<name>",
@@ -114,6 +115,12 @@ def load(text: str, seed: int) -> nn.Module:
 def architecture(text: str) -> str:
     """The network's name, without where its weights are from."""
     return text.rpartition("@")[2].partition(":")[2]
+
+
+def content(text: str) -> str:
+    """Names what is in the file of weights; empty without one."""
+    weights = read(text).weights
+    return "" if weights in (None, PRETRAINED) else file_content(Path(weights))
 
 
 def _built(spec: Spec, seed: int, **options: Any) -> tuple[nn.Module, dict[str, Any] | None]:

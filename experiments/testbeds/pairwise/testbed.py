@@ -1,28 +1,24 @@
-"""How are models related? Every two of them, each with itself, and nothing that is known beforehand."""
+"""How are models related? Every two of them, each with itself and its nulls, and nothing that is known beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, permutations
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from experiments.commands.refusal import nearest
-from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.networks.forward import predictions
-from experiments.networks.misfit import refuse_misfit
+from experiments.interfaces import Method, Pair, Report, Samples, Zoo
 from experiments.statistics import intervals
-from experiments.statistics.conformal import holm, p_values
 from experiments.storage.identity import fingerprint
-from experiments.testbeds.pairwise.models import MODEL, NULL, TWIN
+from experiments.testbeds.pairwise import verdicts
+from experiments.testbeds.pairwise.facts import Facts, facts, why_not
+from experiments.testbeds.pairwise.nulls import MODEL, NULL, OTHERS, TWIN, original
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
-
-FEWEST = 3
-"""Declared strangers that show how near independent models are."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,8 @@ class Pairwise:
     readout: Readout
     view: View
     strangers: Sequence[str] | None = None
-    """Names of at least three models that are known to owe nothing to the others; they are compared, not judged."""
+    """Names, or patterns of names (`unrelated_*`), of at least three models that are known to owe nothing to the
+    others; they are compared, not judged."""
     level: float = 0.05
     """How often it may happen that any of the judged pairs is called derived, though none is."""
 
@@ -62,18 +59,16 @@ class Pairwise:
         object.__setattr__(self, "samples", ordered)  # a dataclass that is frozen for everybody else
 
     def _refuse_strangers(self) -> None:
-        strangers = self.strangers or ()
-        for name in strangers:
-            if name not in self._models:
-                raise ValueError(
-                    f"testbed.strangers: no model {name!r}; {nearest(name, self._models, 'the models are')}"
-                )
-        if self.strangers is not None and len(set(strangers)) < FEWEST:
+        for pattern in self.strangers or ():
+            if not any(fnmatchcase(name, pattern) for name in self._models):
+                has = nearest(pattern, self._models, "the models are")
+                raise ValueError(f"testbed.strangers: no model {pattern!r}; {has}")
+        if self.strangers is not None and len(self._strangers) < verdicts.FEWEST:
             raise ValueError(
-                f"testbed.strangers needs at least {FEWEST} different models to show how near strangers are, not "
-                f"{len(set(strangers))}; null judges nobody"
+                f"testbed.strangers needs at least {verdicts.FEWEST} different models to show how near strangers are, "
+                f"not {len(self._strangers)}; null judges nobody"
             )
-        if len(self._models) - len(set(strangers)) < 2:
+        if len(self._judged) < 2:
             raise ValueError("testbed.strangers leaves no two models to judge; declare fewer")
 
     @property
@@ -81,86 +76,106 @@ class Pairwise:
         return sorted(name for name, model in self.zoo.items() if model.role == MODEL)
 
     @property
+    def _strangers(self) -> list[str]:
+        wanted = self.strangers or ()
+        return [name for name in self._models if any(name == one or fnmatchcase(name, one) for one in wanted)]
+
+    @property
+    def _judged(self) -> list[str]:
+        return [name for name in self._models if name not in self._strangers]
+
+    @property
     def tested_roles(self) -> frozenset[str]:
         """Every model is scored."""
         return frozenset({MODEL, NULL})
 
-    @cached_property
+    @property
     def offers(self) -> frozenset[str]:
-        """What the models' outputs for one image, and the samples, allow; each model is opened once to see."""
-        shapes, heads = [], True
-        for name, model in self.zoo.items():
-            network = model.load()
-            refuse_misfit(network, name, self.samples.inputs[:1])
-            shapes.append(predictions(network, self.samples.inputs[:1]).shape)
-            heads &= any(isinstance(module, nn.Linear) for module in network.modules())
-        flat = all(len(shape) == 2 for shape in shapes)
-        found = {
-            "classifiers": flat,
-            "equal_classes": flat and len(set(shapes)) == 1,
-            "heads": heads,
-            "labels": self.samples.labels is not None,
-        }
-        return frozenset(name for name, there in found.items() if there)
+        """What some models have; which two of them a method can compare, `why_not` says."""
+        labelled = {"labels"} if self.samples.labels is not None else set()
+        return frozenset({"classifiers", "equal_classes", "heads"} | labelled)
+
+    @cached_property
+    def facts(self) -> dict[str, Facts]:
+        """What is known of every model that is not a null, by name; each is opened once, and shown one image."""
+        return {name: facts(self.zoo[name].load(), name, self.samples.inputs[:1]) for name in self._models}
+
+    @property
+    def hashes(self) -> list[str]:
+        """Names the very images, in their order."""
+        return [fingerprint(image) for image in self.samples.inputs]
+
+    def why_not(self, pair: Pair, method: Method) -> str:
+        """Why this method cannot compare the pair; empty if it can."""
+        if method.access == "weights" and any(name.endswith(OTHERS) for name in pair):
+            return "weights are compared without images"
+        first, second = (self.facts[original(name)] for name in pair)
+        return why_not(first, second, needs=method.needs, access=method.access)
 
     def pairs(self) -> list[Pair]:
-        """Each two models once, and each with itself, in alphabetical order."""
-        return list(combinations_with_replacement(sorted(self.zoo), 2))
+        """Each two models once, each with itself and its twin with new weights, all with others on other images."""
+        pairs = list(combinations_with_replacement(self._models, 2))
+        pairs += [(name, name + TWIN) for name in self._models]
+        pairs += [(one, other + OTHERS) for one, other in permutations(self._models, 2)]
+        return [pair for pair in pairs if pair[1] in self.zoo]
 
     def score(self, distances: pd.DataFrame) -> Report:
         """The nearest pair and each model's nearest, with intervals over reference points; verdicts with strangers.
 
-        Matrices: `distance`, square; `pairs`, a row for each two models, nearest first, with the interval, the
-        distances of both to their own twins with new weights, and, of pairs that are judged, the p-value, Holm's, and
-        the verdict: `derived`, or `not told apart` from strangers, which acquits nobody. `samples` names the images.
+        Matrices: `distance`, square, NaN where two models cannot be compared; `pairs`, a row for each two models that
+        can, nearest first, with the interval, the distances of both to their own twins, their distance when one of them
+        is asked about other images, and, of pairs that are judged, p-values and verdict (`verdicts.judged`); `models`,
+        what is known of each; `samples`, which images were shown.
         """
         intervals.refuse_dead(distances)
         found = {pair: intervals.mean(row) for pair, row in zip(distances.index, distances.to_numpy(), strict=True)}
-        names = sorted(self.zoo)
+        names = self._models
         square = pd.DataFrame(np.nan, names, names)
-        for (first, second), estimate in found.items():
-            square.loc[first, second] = square.loc[second, first] = estimate.value
-        two = {pair: estimate for pair, estimate in found.items() if pair[0] != pair[1] and {*pair} <= {*self._models}}
-        table = pd.DataFrame(list(two.values()), pd.MultiIndex.from_tuples(two, names=["first", "second"]))
-        table.columns = ["distance", "low", "high"]
+        for first, second in combinations_with_replacement(names, 2):
+            square.loc[first, second] = square.loc[second, first] = _value(found, first, second)
+        two = [(a, b) for a, b in combinations_with_replacement(names, 2) if a != b and (a, b) in found]
+        index = pd.MultiIndex.from_tuples(two, names=["first", "second"])
+        table = pd.DataFrame([found[pair] for pair in two], index, columns=["distance", "low", "high"], dtype=float)
         table["low"] = table["low"].clip(lower=0)
-        metrics = {"farthest_from_itself": max(square.loc[name, name] for name in names)}
-        for end in ("first", "second"):
-            twins = [name + TWIN for name in table.index.get_level_values(end)]
-            if set(twins) <= set(names):
-                table[f"{end}_null"] = [square.loc[twin.removesuffix(TWIN), twin] for twin in twins]
-        judged = self._judged(square)
-        if len(judged):
-            table = table.join(judged)
-            metrics |= {"judged": len(judged), "derived": int((judged["verdict"] == "derived").sum())}
-            metrics["least_p"] = 1 / (1 + len(set(self.strangers or ())))
+        nulls = {
+            "first_twin": [_value(found, a, a + TWIN) for a, _ in two],
+            "second_twin": [_value(found, b, b + TWIN) for _, b in two],
+            "other_images": [
+                np.nanmean(known) if any(v == v for v in known) else np.nan
+                for known in ([_value(found, a, b + OTHERS), _value(found, b, a + OTHERS)] for a, b in two)
+            ],
+        }
+        table = table.assign(**{name: values for name, values in nulls.items() if not all(np.isnan(values))})
+        metrics = {"models": len(names), "compared": len(two), "farthest_from_itself": float(np.diag(square).max())}
+        if self.strangers:
+            table = table.join(verdicts.judged(square, self._judged, self._strangers, self.level))
+            metrics |= self._verdicts(square, table)
         table = table.sort_values("distance", kind="stable")
-        closest = intervals.Estimate(*table.iloc[0][["distance", "low", "high"]])
-        metrics |= intervals.named("nearest", closest)
-        for name in self._models:
-            metrics[f"nearest/{name}"] = float(square.loc[name, self._models].drop(name).min())
+        if len(table):
+            metrics |= intervals.named("nearest", intervals.Estimate(*table.iloc[0][["distance", "low", "high"]]))
+        for name in names:
+            metrics[f"nearest/{name}"] = float(square.loc[name].drop(name).min())
+        for name in set(nulls) & set(table.columns):
+            metrics[f"null/{name}"] = float(table[name].mean())
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
-        hashes = pd.DataFrame({"sha256": [fingerprint(image) for image in self.samples.inputs]})
-        return Report(metrics, {"distance": square, "pairs": table, "samples": hashes.rename_axis("sample")})
+        hashes = pd.DataFrame({"sha256": self.hashes})
+        known = pd.DataFrame(self.facts, index=Facts._fields).T.rename_axis("model")
+        known.insert(0, "stranger", [name in self._strangers for name in known.index])
+        matrices = {"distance": square, "pairs": table, "models": known, "samples": hashes.rename_axis("sample")}
+        return Report(metrics, matrices)
 
-    def _judged(self, square: pd.DataFrame) -> pd.DataFrame:
-        """p-values and verdicts of pairs without a stranger.
+    def _verdicts(self, square: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
+        found = table["verdict"].dropna()
+        selves = [verdicts.p_of(square, name, name, self._strangers)[0] for name in self._judged]
+        return {
+            "judged": len(found),
+            "derived": int((found == "derived").sum()),
+            "strangers": len(self._strangers),
+            "p_of_itself": float(np.max(selves)),
+            "accused_strangers": verdicts.accused_strangers(square, self._judged, self._strangers, self.level),
+        }
 
-        Either model of a pair is a suspect to the other, compared with what the strangers are to that other; the larger
-        of both p-values counts, which holds at its rate whichever of the two is like the strangers.
-        """
-        strangers = sorted(set(self.strangers or ()))
-        if not strangers:
-            return pd.DataFrame()
-        models = [name for name in self._models if name not in strangers]
-        pairs = [(a, b) for a, b in combinations_with_replacement(models, 2) if a != b]
-        index = pd.MultiIndex.from_tuples(pairs, names=["first", "second"])
-        either = [
-            max(p_values(pd.Series([square.loc[a, b]]), square.loc[own, strangers])[0] for own in (a, b))
-            for a, b in pairs
-        ]
-        table = pd.DataFrame({"p": pd.Series(either, index, dtype=float)})
-        table["p_holm"] = holm(table["p"])
-        table["verdict"] = np.where(table["p_holm"] <= self.level, "derived", "not told apart")
-        return table
+
+def _value(found: dict[Pair, intervals.Estimate], first: str, second: str) -> float:
+    return found[first, second].value if (first, second) in found else np.nan

@@ -310,7 +310,7 @@ def test_the_papers_comparison_starts_and_scores_two_images_on_fabricated_encode
         f"method={method}",
         "testbed.budget=4",
         "testbed.samples.count=4",
-        f"testbed.samples.folder={tmp_path}",
+        f"testbed.samples.root={tmp_path}",
         f"testbed.zoo.root={tmp_path}",
         "~testbed.zoo.files",
         f"+testbed.zoo.files={{{','.join(f'{task}:{name}' for task, name in names.items())}}}",

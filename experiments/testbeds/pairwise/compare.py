@@ -1,0 +1,130 @@
+"""Any models of one's own, compared by a few lines of Python; `from experiments import compare` gives the function."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+from experiments.commands.refusal import nearest
+from experiments.interfaces import Method, Samples, Zoo, ZooModel
+from experiments.job import available
+from experiments.measure import measure
+from experiments.offers import refuse_unmet
+from experiments.samples.image_folder import image_folder
+from experiments.storage import configuration
+from experiments.storage.files import ROOT
+from experiments.testbeds.pairwise import networks
+from experiments.testbeds.pairwise.nulls import MODEL, with_nulls
+from experiments.testbeds.pairwise.testbed import Pairwise
+from modelgif_core.readout import predicted_class
+from modelgif_core.view import flat
+
+CONF = ROOT / "conf" / "method"
+METHODS = ("modelgif", "agreement", "jsd", "cka_debiased")
+"""Fields, labels, probabilities, outputs as features."""
+
+
+def compare(
+    models: Mapping[str, nn.Module | str] | Sequence[str],
+    images: Tensor | str | Path,
+    *,
+    methods: Sequence[str] = METHODS,
+    strangers: Sequence[str] | None = None,
+    nulls: bool = True,
+    max_images: int = 32,
+    size: int = 224,
+    level: float = 0.05,
+    seed: int = 0,
+    device: str = "cpu",
+    memory_gb: float = 1,
+) -> pd.DataFrame:
+    """Distances of every two models on the same images: a row for each two, nearest first, columns (method, value).
+
+    Values are those of `testbed=pairwise`: `distance` (0 the same, small is related), `low` and `high` (95 % interval
+    over images), the nulls `first_twin`, `second_twin` (to a network of the same make with new weights) and
+    `other_images`; with strangers `p`, `p_holm`, `p_rank` and `verdict`; and `n/a`, why a method cannot compare the
+    two. Models and images are left as they are, their order changes nothing. `table.attrs["images"]` names the very
+    images, one hash for each, `table.attrs["models"]` the very weights.
+
+    Args:
+        models: name -> module, or a text that names one (`timm:resnet18`, `mine.safetensors@timm:resnet18`); or such
+            texts alone. Modules take images in [0, 1], with their own normalisation inside.
+        images: (n, colours, height, width) in [0, 1], or a folder of photographs.
+        methods: names of `conf/method`.
+        strangers: names of three models or more that are known to owe nothing to the others.
+        nulls: measure them; three times the work.
+        max_images: how many are shown, drawn by the seed.
+        size: photographs of a folder are cut to squares of so many pixels.
+        level: how often any two models may be called derived though none are.
+        seed: draws images, new weights, and the weights of networks that come without any.
+        device: where models and fields are.
+        memory_gb: for fields that are held, and as much again for models that stay open.
+
+    Raises:
+        ValueError: if a model, a method or the images are not what they should be; says what is allowed.
+
+    >>> from torch import nn
+    >>> one, other = (nn.Sequential(nn.Flatten(), nn.Linear(48, 3)) for _ in range(2))
+    >>> table = compare({"a": one, "b": other}, torch.rand(4, 3, 4, 4), methods=["agreement"], nulls=False)
+    >>> table.index.tolist(), [*table["agreement"]]
+    ([('a', 'b')], ['distance', 'low', 'high', 'n/a'])
+    """
+    zoo = _zoo(models, seed)
+    pool = images.detach().float().cpu() if isinstance(images, Tensor) else _read(images, max_images, size, seed)
+    shown = min(max_images, len(pool))
+    whole = with_nulls(zoo, seed) if nulls else zoo
+    testbed = Pairwise(whole, Samples(pool), shown, predicted_class, flat, strangers, level)
+    if not methods:
+        raise ValueError("methods are missing; name some of conf/method, such as modelgif")
+    found = {name: _measured(_method(name, seed), testbed, available(device), memory_gb) for name in methods}
+    table = pd.concat(found, axis=1, names=["method", "value"])
+    table = table.sort_values((methods[0], "distance"), kind="stable")
+    weights = {name: facts.weights for name, facts in testbed.facts.items()}
+    table.attrs = {"images": testbed.hashes, "models": weights}
+    return table
+
+
+def _zoo(models: Mapping[str, nn.Module | str] | Sequence[str], seed: int) -> Zoo:
+    named = models if isinstance(models, Mapping) else {text: text for text in models}
+    zoo = {}
+    for name, model in named.items():
+        if isinstance(model, str):
+            networks.read(model)
+            zoo[name] = ZooModel(name, MODEL, networks.architecture(model), partial(networks.load, model, seed))
+        elif isinstance(model, nn.Module):
+            # A copy, because what is measured is counted, moved, and put into eval mode.
+            zoo[name] = ZooModel(name, MODEL, type(model).__name__, partial(deepcopy, model))
+        else:
+            raise ValueError(f"{name} must be a torch.nn.Module, or a text that names one, not {type(model).__name__}")
+    return zoo
+
+
+def _read(folder: str | Path, count: int, size: int, seed: int) -> Tensor:
+    return image_folder(root=str(folder), count=None, max_images=count, size=size, seed=seed).inputs
+
+
+def _method(name: str, seed: int) -> Method:
+    known = [file.relative_to(CONF).with_suffix("").as_posix() for file in sorted(CONF.rglob("*.yaml"))]
+    if name not in known:
+        raise ValueError(f"there is no method {name!r}; {nearest(name, known, 'the methods are')}")
+    config = configuration.resolved("testbed=pairwise", f"method={name}", f"seed={seed}")
+    return instantiate(config["method"], _convert_="all")
+
+
+def _measured(method: Method, testbed: Pairwise, device: torch.device, memory_gb: float) -> pd.DataFrame:
+    """One method's values of every two models, in the testbed's order; those that it cannot compare say why."""
+    refuse_unmet(method, testbed)
+    models = [name for name, model in testbed.zoo.items() if model.role == MODEL]
+    every = pd.MultiIndex.from_tuples(combinations(sorted(models), 2), names=["first", "second"])
+    reasons = pd.Series([testbed.why_not(pair, method) for pair in every], every, dtype=object)
+    table = pd.DataFrame(columns=["distance", "low", "high"], dtype=float)
+    if not reasons.all():
+        distances, _ = measure(testbed, method, device, memory_gb=memory_gb)
+        table = testbed.score(distances).matrices["pairs"]
+    return table.reindex(every).assign(**{"n/a": reasons})

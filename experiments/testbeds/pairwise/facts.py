@@ -1,0 +1,60 @@
+"""What is known of a model before it is compared, and why two models cannot be."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from experiments.networks.forward import predictions
+from experiments.networks.misfit import refuse_misfit
+from experiments.storage.identity import digest, fingerprint
+
+
+class Facts(NamedTuple):
+    """One model."""
+
+    outputs: str
+    """The shape of what it answers to one image: `10` for ten classes, `8x4x4` for a feature map."""
+    head: bool
+    """Whether it has a linear layer, which reads features."""
+    parameters: int
+    layers: str
+    """Names the names and shapes of its weight tensors: equal where layers correspond."""
+    weights: str
+    """Names the very numbers in them."""
+
+
+def facts(model: nn.Module, name: str, example: Tensor) -> Facts:
+    """What is known of a model that is shown one image (1, colours, height, width).
+
+    Raises:
+        ValueError: if the image does not fit it; names the model.
+    """
+    refuse_misfit(model, name, example)
+    shape = predictions(model, example).shape[1:]
+    return Facts(
+        outputs="x".join(map(str, shape)) or "1",
+        head=any(isinstance(module, nn.Linear) for module in model.modules()),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        layers=digest([[key, [*part.shape]] for key, part in model.named_parameters() if part.ndim >= 2]),
+        weights=digest([[key, fingerprint(values)] for key, values in model.state_dict().items()]),
+    )
+
+
+def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str) -> str:
+    """Why a method with these needs and this access cannot compare two models; empty if it can.
+
+    >>> ten, two = (Facts(classes, True, 9, "", "") for classes in ("10", "2"))
+    >>> why_not(ten, two, needs=["classifiers", "equal_classes"], access="label")
+    '10 and 2 classes'
+    >>> why_not(ten, two, needs=["classifiers"], access="logit")
+    ''
+    """
+    for facts in (first, second):
+        if "x" in facts.outputs and {"classifiers", "equal_classes"} & set(needs):
+            return f"answers of {facts.outputs} are no classes"
+        if not facts.head and "heads" in needs:
+            return "no linear layer"
+    if first.outputs != second.outputs and "equal_classes" in needs:
+        return f"{first.outputs} and {second.outputs} classes"
+    return "weights of other shapes" if access == "weights" and first.layers != second.layers else ""

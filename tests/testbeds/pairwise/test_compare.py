@@ -1,0 +1,94 @@
+"""The library's function: a table of one's own models, which are left as they are."""
+
+import copy
+import re
+
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+from torch import nn
+
+from experiments import compare
+from experiments.testbeds.pairwise import toy
+
+IMAGES = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+MODELS = {
+    "mine": toy.small(),
+    "suspect": toy.small_copied(),
+    "stranger": toy.small_stranger(),
+    "five": toy.small_other(),
+}
+QUICK = {"methods": ["agreement", "cka_debiased"], "nulls": False}
+
+
+def test_three_lines_give_a_table_of_every_two_models_with_the_images_that_were_shown():
+    table = compare(MODELS, IMAGES, **QUICK)
+    assert table.columns.get_level_values("method").unique().tolist() == QUICK["methods"]
+    assert table.index[0] == ("mine", "suspect")
+    assert len(table) == 6
+    assert table.loc[("five", "mine"), ("agreement", "n/a")] == "5 and 10 classes"
+    assert table["cka_debiased", "distance"].notna().all()
+    assert len(set(table.attrs["images"])) == 10
+    assert table.attrs["models"].keys() == MODELS.keys()
+
+
+def test_the_order_of_models_and_images_changes_nothing():
+    table = compare(MODELS, IMAGES, **QUICK)
+    again = compare(dict(reversed(MODELS.items())), IMAGES.flip(0), **QUICK)
+    assert table.equals(again)
+    assert table.attrs == again.attrs
+
+
+def test_models_are_left_as_they_were():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)).train()
+    before = copy.deepcopy(model.state_dict())
+    compare({"a": model, "b": toy.small()}, IMAGES, **QUICK)
+    assert model.training
+    assert not model._forward_pre_hooks
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_model_against_its_copy_is_zero_and_strangers_give_verdicts():
+    strangers = {f"s{seed}": toy._classifier(seed, 10) for seed in range(10, 14)}
+    models = {"mine": toy.small(), "same": toy.small(), "other": toy.small_stranger(), **strangers}
+    table = compare(models, IMAGES, methods=["modelgif"], strangers=["s1*"], nulls=False)["modelgif"]
+    assert table.loc[("mine", "same"), "distance"] == pytest.approx(0, abs=1e-6)
+    assert table.loc[("mine", "same"), "verdict"] == "derived"
+    assert table.loc[("mine", "other"), "verdict"] == "not told apart"
+    assert table["verdict"].notna().sum() == 3
+
+
+def test_texts_and_a_folder_of_photographs_will_do(tmp_path):
+    for number in range(5):
+        Image.new("RGB", (40, 50), (40 * number, 9, 200)).save(tmp_path / f"{number}.png")
+    table = compare(["timm:test_resnet", "timm:test_vit"], tmp_path, methods=["jsd"], nulls=False, size=32)
+    assert table.index.tolist() == [("timm:test_resnet", "timm:test_vit")]
+    assert len(table.attrs["images"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (({"a": toy.small()}, IMAGES), "at least two models"),
+        (({"a": toy.small(), "b": 3}, IMAGES), "b must be a torch.nn.Module, or a text that names one, not int"),
+        ((MODELS, 255 * IMAGES), r"values in \[0, 1\]"),
+        ((MODELS, "nowhere"), "there is no folder nowhere"),
+        ((["timm:resnet81", "timm:resnet18"], IMAGES), "did you mean resnet18"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        compare(*arguments, **QUICK)
+
+
+def test_a_method_that_is_none_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="there is no method 'modelgiff'; did you mean modelgif"):
+        compare(MODELS, IMAGES, methods=["modelgiff"])
+
+
+def test_the_python_of_the_documentation_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(), flags=re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert len(names["table"]) == 1
