@@ -28,7 +28,7 @@ FLOORS = [
     ["experiments.measure", "experiments.testbeds"],
     ["experiments.prepare", "experiments.commands.sweeps"],
     ["experiments.job"],
-    ["experiments.embed", "experiments.track", "experiments.status"],
+    ["experiments.embed", "experiments.track", "experiments.status", "experiments.page"],
     ["run", "benchmarks", "experiments.reproduce"],
 ]
 """From the ground up; what stands on one floor does not know its neighbours."""
@@ -36,7 +36,7 @@ HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wand
 """What a folder must not import; W&B has one file of its own."""
 PAGES = {"page", "pictures", "contact_sheet"}
 """A wing's modules that draw, and those alone."""
-ENTRIES = {"experiments.job", "experiments.status", "experiments.reproduce"}
+ENTRIES = {"experiments.job", "experiments.status", "experiments.reproduce", "experiments.page"}
 """Entry points that read pages."""
 WINGS = sorted(path.name for path in (ROOT / "experiments" / "testbeds").iterdir() if (path / "testbed.py").exists())
 FILES = [

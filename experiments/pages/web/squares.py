@@ -1,0 +1,125 @@
+"""Squares of distances for a browser: the truth beside any method, as matrices and as trees."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from experiments.pages.plots import words
+from experiments.pages.web.marks import DIGITS
+
+CELL = 15
+"""Pixels of a matrix's cell."""
+
+
+def explorer(
+    squares: Mapping[str, pd.DataFrame], *, truth: str, first: str, groups: Mapping[str, Collection[str]]
+) -> alt.VConcatChart:
+    """Matrices and average-linkage trees of the truth and of one method, which the reader chooses.
+
+    Args:
+        squares: name -> symmetric distances between the same things, the truth among them.
+        truth: its name.
+        first: the method that is shown before any is chosen.
+        groups: name -> things that belong together: neighbours in the matrices, of one colour in the trees.
+    """
+    order = _by_group(list(squares[truth]), groups)
+    names = [name for name in squares if name != truth]
+    cells = pd.DataFrame([cell for name, square in squares.items() for cell in _cells(name, square, order)])
+    grown = [_tree(name, square, groups) for name, square in squares.items()]
+    joins, leaves = (pd.DataFrame([row for tree in grown for row in tree[part]]) for part in (0, 1))
+    method = alt.param(name="method", value=first, bind=alt.binding_select(options=names, name="Method: "))
+    over = alt.selection_point(name="over", fields=["a", "b"], on="pointerover", clear="pointerout", empty=False)
+    which = {truth: f"datum.name === {truth!r}", "": "datum.name === method"}
+    top = [_matrix(cells, which[name], title, order, over) for name, title in ((truth, truth), ("", "the method"))]
+    kinds = list(groups)
+    below = [_drawn_tree(joins, leaves, which[name], kinds) for name in (truth, "")]
+    return (
+        alt.vconcat(alt.hconcat(*top, spacing=30), alt.hconcat(*below, spacing=30).resolve_scale(y="independent"))
+        .add_params(method)
+        .resolve_scale(color="independent")
+        .properties(description="Distances between tasks: the truth, and a method of your choice")
+    )
+
+
+def _matrix(cells: pd.DataFrame, which: str, title: str, order: list[str], over: alt.Parameter) -> alt.LayerChart:
+    """Half of a square as it is, the other half mirrored; dark = near."""
+    shown = words(order)
+    base = alt.Chart(cells).transform_filter(which)
+    halves = []
+    for x, y in (("a", "b"), ("b", "a")):
+        half = base.mark_rect().encode(
+            x=alt.X(f"{x}:N", sort=shown, scale=alt.Scale(domain=shown), title=None, axis=alt.Axis(labelAngle=-90)),
+            y=alt.Y(f"{y}:N", sort=shown, scale=alt.Scale(domain=shown), title=None),
+            color=alt.Color("nearness:Q", legend=None, scale=alt.Scale(domain=[0, 1])),
+            strokeWidth=alt.when(over).then(alt.value(2.5)).otherwise(alt.value(0)),
+            stroke=alt.value("#e11d48"),
+            tooltip=["name:N", "a:N", "b:N", alt.Tooltip("distance:Q", format=".3f")],
+        )
+        halves.append(half.add_params(over) if x == "a" else half)
+    return alt.layer(*halves, title=title).properties(width=alt.Step(CELL), height=alt.Step(CELL))
+
+
+def _drawn_tree(joins: pd.DataFrame, leaves: pd.DataFrame, which: str, kinds: list[str]) -> alt.LayerChart:
+    across = alt.X("x:Q", title="rank of the distance", scale=alt.Scale(domainMin=0), axis=alt.Axis(grid=False))
+    lines = alt.Chart(joins).transform_filter(which).mark_line(style="branch", interpolate="linear")
+    named = alt.Chart(leaves).transform_filter(which).mark_text(align="right", dx=-5, fontSize=10)
+    upwards = alt.Y("y:Q", axis=None)
+    return alt.layer(
+        lines.encode(x=across, y=upwards, detail="join:N", order="corner:O"),
+        named.encode(
+            x=alt.datum(0),
+            y=upwards,
+            text="leaf:N",
+            color=alt.Color("group:N", sort=kinds, title=None, legend=alt.Legend(orient="top", columns=2)),
+        ),
+    ).properties(width=len(leaves["leaf"].unique()) * CELL, height=len(leaves["leaf"].unique()) * CELL)
+
+
+def _cells(name: str, square: pd.DataFrame, order: list[str]) -> list[dict[str, Any]]:
+    """One row for each pair; nearness over the square's own range, 1 for the nearest pair."""
+    values = square.loc[order, order].to_numpy(float)
+    upper = [(i, j) for i in range(len(order)) for j in range(i + 1, len(order))]
+    low, high = (end(values[i, j] for i, j in upper) for end in (min, max))
+    shown = words(order)
+    return [
+        {
+            "name": name,
+            "a": shown[i],
+            "b": shown[j],
+            "distance": round(values[i, j], DIGITS),
+            "nearness": round(1 - (values[i, j] - low) / ((high - low) or 1), DIGITS),
+        }
+        for i, j in upper
+    ]
+
+
+def _tree(
+    name: str, square: pd.DataFrame, groups: Mapping[str, Collection[str]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Average linkage of the distances' ranks, as for a picture in a file."""
+    from scipy.cluster.hierarchy import dendrogram, linkage
+    from scipy.spatial.distance import squareform
+    from scipy.stats import rankdata
+
+    labels = list(square.index)
+    joined = linkage(rankdata(squareform(square.to_numpy(float), checks=False)), "average")
+    drawn = dendrogram(joined, labels=words(labels), no_plot=True)
+    corners = [
+        {"name": name, "join": join, "corner": corner, "x": round(x, DIGITS), "y": y}
+        for join, (heights, places) in enumerate(zip(drawn["dcoord"], drawn["icoord"], strict=True))
+        for corner, (x, y) in enumerate(zip(heights, places, strict=True))
+    ]
+    group = {label: kind for kind, members in groups.items() for label in members}
+    leaves = [
+        {"name": name, "leaf": words([labels[leaf]])[0], "y": 5 + 10 * place, "group": group.get(labels[leaf], "other")}
+        for place, leaf in enumerate(drawn["leaves"])
+    ]
+    return corners, leaves
+
+
+def _by_group(names: list[str], groups: Mapping[str, Collection[str]]) -> list[str]:
+    """The names, those of one group side by side."""
+    known = [name for members in groups.values() for name in members if name in names]
+    return [*known, *(name for name in names if name not in known)]
