@@ -19,11 +19,15 @@ SAYS = configuration.resolved("+web=index")["web"]
 FOLDER = command.PAGE.parent
 
 
+def rows_of(found):
+    return headline.rows(found, list(tables.columns(found.page).values()), FOLDER)
+
+
 @pytest.mark.parametrize("name", MAIN)
 def test_every_cell_is_the_markdown_tables(name):
     found = sweep.experiment(name, RECORDED)
     text = page.markdown(found, RECORDED)
-    rows = headline.rows(found, FOLDER)
+    rows = rows_of(found)
     assert {row.label for row in rows} >= set(found.rows())
     for row in rows:
         for cells in (row.cells, row.published):
@@ -34,7 +38,7 @@ def test_every_cell_is_the_markdown_tables(name):
 @pytest.mark.parametrize("name", MAIN)
 def test_every_row_leads_to_the_records_of_its_runs(name):
     found = sweep.experiment(name, RECORDED)
-    rows = headline.rows(found, FOLDER)
+    rows = rows_of(found)
     ways = [(FOLDER / way).resolve() for row in rows for _, way in row.records]
     assert sorted(ways) == sorted((run.folder / "report.json").resolve() for run in found.done)
     assert all(len({told for told, _ in row.records}) == len(row.records) for row in rows)
@@ -42,7 +46,7 @@ def test_every_row_leads_to_the_records_of_its_runs(name):
 
 def test_what_was_published_stands_beneath_the_row_of_its_name_and_by_itself_otherwise():
     found = sweep.experiment("ip_protection", RECORDED)
-    rows = {row.label: row for row in headline.rows(found, FOLDER)}
+    rows = {row.label: row for row in rows_of(found)}
     printed = tables.published(found)
     assert set(printed.index) <= set(rows)
     assert rows["ModelGiF"].published == list(printed.loc["ModelGiF"])
@@ -56,7 +60,7 @@ def test_what_was_published_stands_beneath_the_row_of_its_name_and_by_itself_oth
 def test_a_sentences_numbers_are_the_tables(name):
     found, says = sweep.experiment(name, RECORDED), SAYS[name]
     said = verdict.sentence(found, says)
-    known = {cell for row in headline.rows(found, FOLDER) for cell in row.cells}
+    known = {cell for row in rows_of(found) for cell in row.cells}
     decimals = re.findall(r"-?\d\.\d\d(?: \[.+?\])?", said)
     assert len(decimals) >= 3
     assert set(decimals) <= known
@@ -65,7 +69,7 @@ def test_a_sentences_numbers_are_the_tables(name):
 
 def test_no_sentence_has_a_number_that_somebody_typed():
     for says in SAYS.values():
-        assert not re.search(r"\d", says.get("verdict", "") + says["asks"] + says["question"])
+        assert not re.search(r"\d", says.get("verdict", "") + says.get("detail", "") + says["asks"] + says["question"])
 
 
 @pytest.mark.parametrize("name", MAIN)
@@ -118,7 +122,7 @@ def test_pictures_of_toy_numbers_are_valid_and_the_same_when_drawn_again():
             charts.bars({"m": pd.Series({"s_t": 0.5})}, label="l"),
             charts.lines(curve, curve, names={"one": "One"}),
             charts.scatter(suspects, {"one": "k", "two": "k"}, names={"k": "Kind"}),
-            charts.standing(points, marked={"x": "best"}, label="l"),
+            charts.standing(points, marked={"best": ("x", points["x"])}, label="l"),
             squares.explorer({"m": square, "truth": square}, truth="truth", first="m", groups={"g": ["p", "q"]}),
         ]
 

@@ -16,12 +16,13 @@ from experiments.pages.section import decimal
 from experiments.pages.web.curves import bands as bands
 from experiments.pages.web.curves import choice as choice
 from experiments.pages.web.curves import lines as lines
-from experiments.pages.web.marks import DIGITS, above, across, as_rows, kept, told
+from experiments.pages.web.marks import DIGITS, above, across, kept, told
 from experiments.pages.web.squares import explorer as explorer
 
 alt.data_transformers.disable_max_rows()
 
 Chart = alt.LayerChart | alt.HConcatChart | alt.VConcatChart
+Estimate = tuple[float, float, float]
 ENDS = 0.4
 """From the middle of a scale from 0 to 1 to where its colours are too strong for text in the other colour."""
 
@@ -34,12 +35,12 @@ def heat_map(table: pd.DataFrame, *, title: str, label: str = "AUC") -> Chart:
         for column, value in found.items()
     ]
     both = [alt.Tooltip("row:N", title="row"), alt.Tooltip("column:N"), alt.Tooltip("shown:N", title=label)]
-    base = alt.Chart(as_rows(cells)).encode(
+    base = alt.Chart(pd.DataFrame(cells)).encode(
         x=alt.X("column:N", sort=None, title=None, axis=alt.Axis(orient="top", labelAngle=-40, labelLimit=180)),
         y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
         tooltip=both,
     )
-    scale = alt.Scale(domain=[0, 1], domainMid=0.5)
+    scale = alt.Scale(domain=[0, 1], domainMid=0.5, interpolate="rgb")
     colours = base.transform_filter("isValid(datum.value)").mark_rect()
     strong = f"isValid(datum.value) && abs(datum.value - 0.5) > {ENDS}"
     return alt.layer(
@@ -50,7 +51,7 @@ def heat_map(table: pd.DataFrame, *, title: str, label: str = "AUC") -> Chart:
     ).properties(width=alt.Step(42), height=alt.Step(19))
 
 
-def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, label: str, chance: float = 0) -> Chart:
+def dots(groups: Mapping[str, Mapping[str, Estimate]], *, label: str, chance: float = 0) -> Chart:
     """A dot with its interval for every row, one colour a group; rows ordered by the first group, best on top."""
     first = next(iter(groups.values()))
     order = sorted(first, key=lambda row: -np.nan_to_num(first[row][0], nan=-2))
@@ -62,24 +63,20 @@ def dots(groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, labe
     ]
     shown = [alt.Tooltip("row:N", title="method"), "group:N", alt.Tooltip("shown:N", title=label)]
     chosen = alt.selection_point(name="chosen", fields=["group"], bind="legend")
-    base = (
-        alt.Chart(as_rows(found))
-        .encode(
-            y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelLimit=230, grid=True)),
-            yOffset=alt.YOffset("group:N", sort=None),
-            color=alt.Color("group:N", sort=None, title=None, legend=above(len(groups))),
-            opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.15)),
-            tooltip=shown,
-        )
-        .properties(height=alt.Step(11 if len(groups) > 1 else 18, **{"for": "offset"}))
+    base = alt.Chart(pd.DataFrame(found)).encode(
+        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelLimit=230, grid=True)),
+        yOffset=alt.YOffset("group:N", sort=None),
+        color=alt.Color("group:N", sort=None, title=None, legend=above(len(groups))),
+        opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.15)),
+        tooltip=shown,
     )
-    ends = alt.X("low:Q", title=label, scale=alt.Scale(zero=False, nice=True))
+    ends = alt.X("low:Q", title=label, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8))
     return alt.layer(
         across(x=chance),
         base.mark_rule(strokeWidth=2.5, strokeOpacity=0.45).encode(x=ends, x2="high:Q"),
         base.mark_point(filled=True, size=52).encode(x=alt.X("value:Q", title=label)).add_params(chosen),
         description=label,
-    ).properties(width="container")
+    ).properties(width="container", height=(18 if len(groups) == 1 else 11 * len(groups)) * len(order))
 
 
 def strips(
@@ -92,11 +89,11 @@ def strips(
         for raw, name in zip(groups, words(groups), strict=True)
         for value in groups[raw]
     ]
-    base = alt.Chart(as_rows(found)).encode(
+    base = alt.Chart(pd.DataFrame(found)).encode(
         y=alt.Y("group:N", sort=words(groups), title=None, axis=alt.Axis(labelLimit=200)),
         color=alt.Color("kind:N", sort=["related", "strangers"], title=None, legend=above(2)),
     )
-    values = alt.X("value:Q", title=label, scale=alt.Scale(zero=False))
+    values = alt.X("value:Q", title=label, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8))
     layers = [
         base.mark_point(filled=True, size=34, opacity=0.55).encode(
             x=values, tooltip=["group:N", alt.Tooltip("value:Q", title=label, format=".2f")]
@@ -109,7 +106,7 @@ def strips(
         layers.insert(0, alt.Chart(shade).mark_rect(style="shade").encode(x="from:Q", x2="to:Q"))
     if line:
         layers.append(across(x=line[0], says=line[1]))
-    return alt.layer(*layers, description=label).properties(width="container", height=alt.Step(20))
+    return alt.layer(*layers, description=label).properties(width="container", height=20 * len(groups))
 
 
 def front(points: Mapping[str, tuple[float, float, str]], *, x: str, y: str) -> Chart:
@@ -121,10 +118,11 @@ def front(points: Mapping[str, tuple[float, float, str]], *, x: str, y: str) -> 
         best = max(best, worth)
     chosen = alt.selection_point(name="chosen", fields=["group"], bind="legend")
     groups = list(dict.fromkeys(group for _, _, group in points.values()))
-    base = alt.Chart(as_rows(found)).encode(
-        x=alt.X("cost:Q", title=x, scale=alt.Scale(type="log", nice=False, padding=18)),
+    base = alt.Chart(pd.DataFrame(found)).encode(
+        x=alt.X("cost:Q", title=x, scale=alt.Scale(type="log", nice=False, padding=18), axis=alt.Axis(grid=False)),
         y=alt.Y("worth:Q", title=y, scale=alt.Scale(zero=False, padding=12)),
     )
+    middle = kept((found[0]["cost"] * found[-1]["cost"]) ** 0.5)  # names stay within the picture on either side of it
     seen = ["name:N", alt.Tooltip("group:N", title="access"), alt.Tooltip("worth:Q", title=y, format=".2f")]
     on_front = base.transform_filter("datum.front")
     return alt.layer(
@@ -132,11 +130,17 @@ def front(points: Mapping[str, tuple[float, float, str]], *, x: str, y: str) -> 
         base.mark_point(filled=True, size=60)
         .encode(
             color=alt.Color("group:N", sort=groups, title=None, legend=above(len(groups))),
+            shape=alt.Shape("group:N", sort=groups, title=None, legend=above(len(groups))),
             opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.12)),
             tooltip=[*seen, alt.Tooltip("cost:Q", title=x, format=",.0f")],
         )
         .add_params(chosen),
-        on_front.mark_text(style="named", align="left", dx=6, dy=-7).encode(text="name:N"),
+        *(
+            on_front.transform_filter(f"datum.cost {side} {middle}")
+            .mark_text(style="named", align=align, dx=shift, dy=-9)
+            .encode(text="name:N")
+            for side, align, shift in (("<=", "left", 6), (">", "right", 4))
+        ),
         description=f"{y} against {x}",
     ).properties(width="container", height=340)
 
@@ -164,31 +168,26 @@ def scatter(suspects: pd.DataFrame, kinds: Mapping[str, str], *, names: Mapping[
         x=alt.X("accuracy:Q", title="accuracy on unseen images of what was to be forgotten"),
         y=alt.Y("distance:Q", title="distance from the reference", scale=alt.Scale(zero=False)),
         color=alt.Color("kind:N", sort=list(names.values()), title=None, legend=above(len(names))),
+        shape=alt.Shape("kind:N", sort=list(names.values()), title=None, legend=above(len(names))),
         opacity=alt.when(chosen).then(alt.value(0.7)).otherwise(alt.value(0.05)),
         tooltip=["role:N", "kind:N", "accuracy:Q", "distance:Q"],
     )
     return alt.layer(base.mark_point(filled=True, size=40).add_params(chosen)).properties(width="container", height=360)
 
 
-def standing(rows: Mapping[str, tuple[float, float, float]], *, marked: Mapping[str, str], label: str) -> Chart:
-    """All rows as ticks on one line; beneath, the marked ones (row -> what it is) each with its interval."""
-    everyone = as_rows([{"row": row, **told(found)} for row, found in rows.items() if isfinite(found[0])])
-    few = as_rows(
-        [
-            {"row": row, "role": role, **told(rows[row])}
-            for row, role in marked.items()
-            if isfinite(rows[row][0])
-        ]
-    )
+def standing(rows: Mapping[str, Estimate], *, marked: Mapping[str, tuple[str, Estimate]], label: str) -> Chart:
+    """All rows as ticks on one line; beneath, what is marked (its short name -> its name), each with its interval."""
+    everyone = pd.DataFrame([{"row": row, "line": "all methods", **told(found)} for row, found in rows.items()])
+    few = pd.DataFrame([{"row": row, "line": line, **told(found)} for line, (row, found) in marked.items()])
     seen = [alt.Tooltip("row:N", title="method"), alt.Tooltip("shown:N", title=label)]
-    order = ["all methods", *marked]
-    y = alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelLimit=130, ticks=False, domain=False))
-    ends = alt.X("low:Q", title=label, axis=alt.Axis(tickCount=5, grid=False))
-    base = alt.Chart(few).encode(y=y, color=alt.Color("role:N", sort=list(marked.values()), legend=None), tooltip=seen)
-    ticks = alt.Chart(everyone).transform_calculate(at="'all methods'").mark_tick(style="tick", size=13)
+    order = alt.Scale(domain=["all methods", *marked])
+    y = alt.Y("line:N", scale=order, title=None, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
+    axis = alt.Axis(tickCount=5, grid=False, labelOverlap="greedy", titleAnchor="end", titleLimit=260)
+    x = alt.X("value:Q", title=label, axis=axis, scale=alt.Scale(zero=False))
+    base = alt.Chart(few).encode(y=y, color=alt.Color("line:N", sort=list(marked), legend=None), tooltip=seen)
     return alt.layer(
-        ticks.encode(x=alt.X("value:Q", title=label), y=alt.Y("at:N", sort=order, title=None), tooltip=seen),
-        base.mark_rule(strokeWidth=3, strokeOpacity=0.4).encode(x=ends, x2="high:Q"),
-        base.mark_point(filled=True, size=60).encode(x=alt.X("value:Q", title=label)),
+        alt.Chart(everyone).mark_tick(style="tick", size=13).encode(x=x, y=y, tooltip=seen),
+        base.mark_rule(strokeWidth=3, strokeOpacity=0.4).encode(x=alt.X("low:Q", title=label), x2="high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
         description=label,
-    ).properties(width="container", height=alt.Step(21))
+    ).properties(width="container", height=21 * (1 + len(marked)))

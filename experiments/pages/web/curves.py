@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from experiments.pages.plots import words
-from experiments.pages.web.marks import DIGITS, above, across, as_rows, kept, told
+from experiments.pages.web.marks import DIGITS, above, across, kept, told
 
 
 def bands(lines: Mapping[str, Iterable[tuple[float, float, float, float]]], *, x: str, y: str) -> alt.LayerChart:
@@ -17,7 +17,7 @@ def bands(lines: Mapping[str, Iterable[tuple[float, float, float, float]]], *, x
         for at, *estimate in sorted(points)
     ]
     chosen = alt.selection_point(name="chosen", fields=["name"], bind="legend")
-    base = alt.Chart(as_rows(found)).encode(
+    base = alt.Chart(pd.DataFrame(found)).encode(
         x=alt.X("at:Q", title=x, scale=alt.Scale(zero=False)),
         color=alt.Color("name:N", sort=None, title=None, legend=above(len(lines))),
     )
@@ -61,7 +61,10 @@ def lines(
 def choice(
     curves: Mapping[str, Mapping[str, Iterable[tuple[float, float, float, float]]]], *, first: str, x: str, y: str
 ) -> alt.LayerChart:
-    """Lines with bands as `bands` draws them, of one method that the reader chooses; x is a count, doubled and doubled."""
+    """Lines as `bands` draws them, of one method that the reader chooses, the band of a line that is singled out.
+
+    x is a count that doubles from point to point.
+    """
     found = [
         {"method": method, "name": words([name])[0], "at": at, **told(estimate)}
         for method, lines in curves.items()
@@ -72,7 +75,7 @@ def choice(
     method = alt.param(name="method", value=first, bind=alt.binding_select(options=list(curves), name="Method: "))
     chosen = alt.selection_point(name="chosen", fields=["name"], bind="legend")
     base = (
-        alt.Chart(as_rows(found))
+        alt.Chart(pd.DataFrame(found))
         .transform_filter("datum.method === method")
         .encode(
             x=alt.X("at:Q", title=x, scale=alt.Scale(type="log", base=2)),
@@ -80,12 +83,13 @@ def choice(
         )
     )
     height = alt.Y("value:Q", title=y, scale=alt.Scale(domain=[0, 1]))
-    strong, faint = (alt.when(chosen).then(alt.value(full)).otherwise(alt.value(0.03)) for full in (1, 0.1))
+    strong = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.06))
+    alone = alt.when(chosen, empty=False).then(alt.value(0.2)).otherwise(alt.value(0))
     seen = [alt.Tooltip("name:N"), alt.Tooltip("at:Q", title=x), alt.Tooltip("shown:N", title=y)]
     return (
         alt.layer(
             across(y=0.5),
-            base.mark_area().encode(y=alt.Y("low:Q", title=y), y2="high:Q", opacity=faint),
+            base.mark_area().encode(y=alt.Y("low:Q", title=y), y2="high:Q", opacity=alone),
             base.mark_line().encode(y=height, opacity=strong),
             base.mark_point(filled=True, size=40).encode(y=height, opacity=strong, tooltip=seen).add_params(chosen),
             description=f"{y} against {x}",

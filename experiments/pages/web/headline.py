@@ -38,10 +38,11 @@ class Row(NamedTuple):
 
 
 def shown(found: Experiment, main: list[str]) -> list[Column]:
-    """The columns of numbers; those whose metric is in `main` come first to a reader, or all if none is."""
+    """The columns of numbers, first those whose metric is in `main`, in its order; a reader sees those, or all."""
     known = columns(found.page)
-    few = [key for key in known if key in main]
-    return [Column(title, _group(key), key in few or not few) for key, title in known.items()]
+    few = [key for key in main if key in known]
+    order = [*few, *(key for key in known if key not in few)]
+    return [Column(known[key], _group(key), key in few or not few) for key in order]
 
 
 def choices(found: Experiment) -> dict[str, str]:
@@ -58,10 +59,15 @@ def choices(found: Experiment) -> dict[str, str]:
     return {group: name for group, name in named.items() if group}
 
 
-def rows(found: Experiment, folder: Path) -> list[Row]:
-    """Every method of the table, then what was published alone; `folder` is the page's, from which links lead."""
+def rows(found: Experiment, titles: list[str], folder: Path) -> list[Row]:
+    """Every method of the table, then what was published alone.
+
+    Args:
+        found: the experiment.
+        titles: of its columns, in the order of the cells.
+        folder: the page's, from which links lead.
+    """
     measured, printed, runs = table(found), published(found), found.rows()
-    titles = list(columns(found.page).values())
     made = []
     for label, cells in measured.iterrows():
         own = [run for run in runs.get(str(label), []) if run.record]

@@ -34,9 +34,3 @@ def told(estimate: Iterable[float]) -> dict[str, Any]:
 def kept(value: Any) -> float | None:
     """The number as a picture keeps it; None if there is none."""
     return round(float(value), DIGITS) if value is not None and isfinite(value) else None
-
-
-def as_rows(found: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row each, numbers that are missing as None."""
-    table = pd.DataFrame(found)
-    return table.astype(object).where(table.notna(), None) if len(table) else table

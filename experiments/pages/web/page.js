@@ -20,8 +20,8 @@
     const night = dark();
     const ink = night ? "#e7e9ec" : "#1b1e23", soft = night ? "#a5adb8" : "#555d68", rule = night ? "#2d343e" : "#e2ddd2";
     const category = night
-      ? ["#ff9d5c", "#6db9f2", "#5fd0a0", "#c3a5ff", "#e6c65c", "#ff8fb8", "#9fb0c3"]
-      : ["#b8460b", "#1f66a8", "#167a54", "#7340c4", "#8a6a00", "#b3266a", "#55657a"];
+      ? ["#ff9d5c", "#6db9f2", "#5fd0a0", "#c3a5ff", "#e6c65c", "#ff8fb8", "#9fb0c3", "#7fe0dc", "#c98f6a", "#f3f0e6"]
+      : ["#b8460b", "#1f66a8", "#167a54", "#7340c4", "#8a6a00", "#b3266a", "#55657a", "#0a7d85", "#7a4a2b", "#1b1e23"];
     const font = getComputedStyle(document.body).fontFamily;
     return {
       background: "transparent", font, view: { stroke: null },
@@ -35,11 +35,11 @@
       },
       rule: { color: soft }, line: { strokeWidth: 2 }, point: { strokeWidth: 0 },
       style: {
-        on_strong: { fill: "#ffffff", fontSize: 11 }, on_weak: { fill: ink, fontSize: 11 },
-        chance: { stroke: soft, strokeDash: [2, 3], strokeWidth: 1 },
-        shade: { fill: category[1], fillOpacity: 0.1 }, tick: { stroke: soft, strokeOpacity: 0.75, thickness: 1.5 },
-        front: { stroke: soft, strokeWidth: 1.2 }, branch: { stroke: soft, strokeWidth: 1.2 },
-        named: { fill: ink, fontSize: 11 },
+        on_strong: { color: "#ffffff", fontSize: 11 }, on_weak: { color: ink, fontSize: 11 },
+        chance: { color: soft, strokeDash: [2, 3], strokeWidth: 1 },
+        shade: { color: category[1], fillOpacity: 0.1 }, tick: { color: soft, thickness: 1.5 },
+        front: { color: soft, strokeWidth: 1.2 }, branch: { color: soft, strokeWidth: 1.2 },
+        named: { color: ink, fontSize: 11 },
       },
     };
   }
@@ -128,7 +128,9 @@
           body.hidden = !fits;
           if (article.tagName === "ARTICLE" && !article.hidden) { known += 1; shown += fits; }
         });
-        all("tr.published", table).forEach((row) => { row.hidden = !("published" in chosen); });
+        all("tr.published", table).forEach((row) => {
+          row.hidden = !("published" in chosen) || !all("td[data-group]:not([hidden]):not(.none)", row).length;
+        });
       }
       output.textContent = `${shown} of ${known} rows`;
     };

@@ -82,6 +82,7 @@ def testbed(name: str, says: Mapping[str, Any], found: list[Experiment], folder:
         "optional": first is None or not first.done,
         "done": sum(one["done"] for one in shown),
         "verdict": verdict.sentence(first, says) if first and "metric" in says else "",
+        "detail": verdict.sentence(first, says, "detail") if first and "metric" in says else "",
         "picture": spec(verdict.picture(first, says)) if first and "metric" in says else None,
         "scale": first.page["scale"] if first else "",
         "main": main,
@@ -98,7 +99,7 @@ def experiment(found: Experiment, says: Mapping[str, Any], folder: Path) -> dict
     """What the page says of one experiment: its table, pictures, sections, and where they come from."""
     declared = (found.page.get("charts") or {}) if found.done else {}
     drawn = {caption: spec(get_method(function)(found, charts)) for caption, function in declared.items()}
-    seeds = found.seeds()
+    seeds, columns = found.seeds(), headline.shown(found, says["main"])
     return {
         "name": found.name,
         "title": found.page["title"],
@@ -106,9 +107,9 @@ def experiment(found: Experiment, says: Mapping[str, Any], folder: Path) -> dict
         "caption": found.page["caption"],
         "seeds": page.of_seeds(found),
         "drawn_by": f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
-        "columns": headline.shown(found, says["main"]),
+        "columns": columns,
         "choices": headline.choices(found),
-        "rows": headline.rows(found, folder),
+        "rows": headline.rows(found, [column.title for column in columns], folder),
         "published_scale": found.page.get("published_scale"),
         "needs": found.page.get("needs") or {},
         "figures": {caption: drawing for caption, drawing in drawn.items() if drawing},

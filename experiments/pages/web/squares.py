@@ -1,5 +1,6 @@
 """Squares of distances for a browser: the truth beside any method, as matrices and as trees."""
 
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -33,18 +34,15 @@ def explorer(
     over = alt.selection_point(name="over", fields=["a", "b"], on="pointerover", clear="pointerout", empty=False)
     which = {truth: f"datum.name === {truth!r}", "": "datum.name === method"}
     top = [_matrix(cells, which[name], title, order, over) for name, title in ((truth, truth), ("", "the method"))]
-    kinds = list(groups)
-    below = [_drawn_tree(joins, leaves, which[name], kinds) for name in (truth, "")]
-    return (
-        alt.vconcat(alt.hconcat(*top, spacing=30), alt.hconcat(*below, spacing=30).resolve_scale(y="independent"))
-        .add_params(method)
-        .resolve_scale(color="independent")
-        .properties(description="Distances between tasks: the truth, and a method of your choice")
-    )
+    below = [_drawn_tree(joins, leaves, which[name], list(groups)) for name in (truth, "")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a pair is marked in both matrices at once is meant
+        both = alt.vconcat(alt.hconcat(*top, spacing=30), alt.hconcat(*below, spacing=30))
+    return both.add_params(method).resolve_scale(color="independent", y="independent", x="independent")
 
 
 def _matrix(cells: pd.DataFrame, which: str, title: str, order: list[str], over: alt.Parameter) -> alt.LayerChart:
-    """Half of a square as it is, the other half mirrored; dark = near."""
+    """Half of a square as it is, the other half mirrored; bright = near, by rank."""
     shown = words(order)
     base = alt.Chart(cells).transform_filter(which)
     halves = []
@@ -78,10 +76,12 @@ def _drawn_tree(joins: pd.DataFrame, leaves: pd.DataFrame, which: str, kinds: li
 
 
 def _cells(name: str, square: pd.DataFrame, order: list[str]) -> list[dict[str, Any]]:
-    """One row for each pair; nearness over the square's own range, 1 for the nearest pair."""
+    """One row for each pair; nearness by the pair's rank among all of the square, 1 for the nearest."""
+    from scipy.stats import rankdata
+
     values = square.loc[order, order].to_numpy(float)
     upper = [(i, j) for i in range(len(order)) for j in range(i + 1, len(order))]
-    low, high = (end(values[i, j] for i, j in upper) for end in (min, max))
+    nearness = rankdata([-values[i, j] for i, j in upper]) / len(upper)
     shown = words(order)
     return [
         {
@@ -89,9 +89,9 @@ def _cells(name: str, square: pd.DataFrame, order: list[str]) -> list[dict[str, 
             "a": shown[i],
             "b": shown[j],
             "distance": round(values[i, j], DIGITS),
-            "nearness": round(1 - (values[i, j] - low) / ((high - low) or 1), DIGITS),
+            "nearness": round(near, DIGITS),
         }
-        for i, j in upper
+        for (i, j), near in zip(upper, nearness, strict=True)
     ]
 
 

@@ -12,12 +12,13 @@ from experiments.pages.web import charts
 Estimates = dict[str, tuple[float, float, float]]
 
 
-def sentence(found: Experiment, says: Mapping[str, Any]) -> str:
+def sentence(found: Experiment, says: Mapping[str, Any], key: str = "verdict") -> str:
     """The testbed's sentence with its numbers; what to do where the row that it speaks of has not run.
 
     Args:
         found: the testbed's experiment.
         says: its settings, as `conf/web` explains them.
+        key: which of its sentences.
     """
     known = estimates(found, says)
     methods = {label: known[label] for label in known if label not in says["marked"].values()}
@@ -27,7 +28,7 @@ def sentence(found: Experiment, says: Mapping[str, Any]) -> str:
     best = max(methods, key=lambda label: methods[label][0])
     value, low, _ = methods[best]
     others = {label: one[0] for label, one in methods.items() if label != best}
-    return says["verdict"].format(
+    return says[key].format(
         best=best,
         best_value=text(found, says, best),
         ours=says["ours"],
@@ -35,7 +36,7 @@ def sentence(found: Experiment, says: Mapping[str, Any]) -> str:
         other=text(found, {**says, "metric": says.get("other", says["metric"])}, says["ours"]),
         place=1 + sum(one[0] > methods[says["ours"]][0] for one in methods.values()),
         methods=len(methods),
-        level=sum(one >= (low if isfinite(low) else value) for one in others.values()) or "No other",
+        level=sum(one >= (low if isfinite(low) else value) for one in others.values()) or "none",
         **{role: text(found, says, label) for role, label in says["marked"].items()},
     )
 
@@ -48,10 +49,10 @@ def picture(found: Experiment, says: Mapping[str, Any]) -> charts.Chart | None:
     if says["ours"] not in methods:
         return None
     best = max(methods, key=lambda label: methods[label][0])
-    marked = {best: "best", says["ours"]: "ours"} | {label: role for role, label in says["marked"].items()}
+    named = {best: best, says["ours"]: says["ours"]} | says["marked"]
     return charts.standing(
-        methods | {label: known[label] for label in marked if label in known},
-        marked={label: role for label, role in marked.items() if label in known},
+        methods,
+        marked={name: (label, known[label]) for name, label in named.items() if isfinite(known[label][0])},
         label=says["label"],
     )
 

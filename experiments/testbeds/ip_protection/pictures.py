@@ -85,7 +85,9 @@ def budgets(found: Experiment, draw: Any) -> Any:
             points = curves.setdefault(label, {}).setdefault(str(attack), [])
             points.append((at, *one[["value", "low", "high"]].mean()))
     first = next(iter(curves), None)
-    return draw.choice(curves, first=first, x="reference points", y="AUC of copies against strangers") if first else None
+    return (
+        draw.choice(curves, first=first, x="reference points", y="AUC of copies against strangers") if first else None
+    )
 
 
 def _strangers(suspects: pd.DataFrame) -> pd.Series:

@@ -86,7 +86,10 @@ def ranking(found: Experiment, draw: Any = plots) -> Any:
     first = next(iter(found.rows().values()))
     rows |= {label: (first, f"{prefix}/") for label, prefix in (found.page.get("controls") or {}).items()}
     estimates = {
-        title: {label: estimate(found.metrics(runs, side), f"{prefix}spearman_without") for label, (runs, prefix) in rows.items()}
+        title: {
+            label: estimate(found.metrics(runs, side), f"{prefix}spearman_without")
+            for label, (runs, prefix) in rows.items()
+        }
         for side, title in found.sides().items()
     }
     return draw.dots(estimates, label="mean column-wise Spearman with the affinity, diagonal left out")

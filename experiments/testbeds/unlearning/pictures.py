@@ -132,9 +132,7 @@ def _labelled(means: pd.DataFrame) -> list[tuple[str, float, float, float]]:
     return found
 
 
-def lines(
-    measured: pd.DataFrame, reference: pd.DataFrame, *, names: Mapping[str, str] = CURVE_WORDS
-) -> Figure:
+def lines(measured: pd.DataFrame, reference: pd.DataFrame, *, names: Mapping[str, str] = CURVE_WORDS) -> Figure:
     """Distance from the reference along training, mean and range over models; published curves thin beneath.
 
     Both tables have the columns role, epoch, distance.
