@@ -92,7 +92,8 @@ def test_a_click_on_a_columns_title_sorts_by_it_with_what_is_missing_last(opened
             title,
         )
         shown = page.evaluate(
-            "place => [...document.querySelectorAll('#table-ip_protection tbody')].map(one => one.rows[0].cells[place].innerText)",
+            "place => [...document.querySelectorAll('#table-ip_protection tbody')]"
+            ".map(one => one.rows[0].cells[place].innerText)",
             place,
         )
         if title == "Method":

@@ -37,7 +37,7 @@ def heat_map(table: pd.DataFrame, *, title: str, label: str = "AUC") -> Chart:
     both = [alt.Tooltip("row:N", title="row"), alt.Tooltip("column:N"), alt.Tooltip("shown:N", title=label)]
     base = alt.Chart(pd.DataFrame(cells)).encode(
         x=alt.X("column:N", sort=None, title=None, axis=alt.Axis(orient="top", labelAngle=-40, labelLimit=180)),
-        y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        y=alt.Y("row:N", sort=None, title=None),
         tooltip=both,
     )
     scale = alt.Scale(domain=[0, 1], domainMid=0.5, interpolate="rgb")
@@ -64,7 +64,7 @@ def dots(groups: Mapping[str, Mapping[str, Estimate]], *, label: str, chance: fl
     shown = [alt.Tooltip("row:N", title="method"), "group:N", alt.Tooltip("shown:N", title=label)]
     chosen = alt.selection_point(name="chosen", fields=["group"], bind="legend")
     base = alt.Chart(pd.DataFrame(found)).encode(
-        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelLimit=230, grid=True)),
+        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(grid=True)),
         yOffset=alt.YOffset("group:N", sort=None),
         color=alt.Color("group:N", sort=None, title=None, legend=above(len(groups))),
         opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.15)),
@@ -90,7 +90,7 @@ def strips(
         for value in groups[raw]
     ]
     base = alt.Chart(pd.DataFrame(found)).encode(
-        y=alt.Y("group:N", sort=words(groups), title=None, axis=alt.Axis(labelLimit=200)),
+        y=alt.Y("group:N", sort=words(groups), title=None),
         color=alt.Color("kind:N", sort=["related", "strangers"], title=None, legend=above(2)),
     )
     values = alt.X("value:Q", title=label, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8))
@@ -181,7 +181,7 @@ def standing(rows: Mapping[str, Estimate], *, marked: Mapping[str, tuple[str, Es
     few = pd.DataFrame([{"row": row, "line": line, **told(found)} for line, (row, found) in marked.items()])
     seen = [alt.Tooltip("row:N", title="method"), alt.Tooltip("shown:N", title=label)]
     order = alt.Scale(domain=["all methods", *marked])
-    y = alt.Y("line:N", scale=order, title=None, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
+    y = alt.Y("line:N", scale=order, title=None, axis=alt.Axis(ticks=False, domain=False))
     axis = alt.Axis(tickCount=5, grid=False, labelOverlap="greedy", titleAnchor="end", titleLimit=260)
     x = alt.X("value:Q", title=label, axis=axis, scale=alt.Scale(zero=False))
     base = alt.Chart(few).encode(y=y, color=alt.Color("line:N", sort=list(marked), legend=None), tooltip=seen)

@@ -43,10 +43,11 @@ def lines(
         x=alt.X("share:Q", title="share of training"),
         color=alt.Color("name:N", sort=list(names.values()), title=None, legend=above(len(names))),
     )
-    height = alt.Y("mean:Q", title=f"{y} from the reference", scale=alt.Scale(zero=False))
+    title = f"{y} from the reference"
+    height = alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False))
     seen = [alt.Tooltip("name:N"), *(alt.Tooltip(f"{at}:Q", format=".3f") for at in ("mean", "min", "max"))]
     layers = [
-        base.mark_area(opacity=0.15).encode(y=alt.Y("min:Q", title=height.title), y2="max:Q"),
+        base.mark_area(opacity=0.15).encode(y=alt.Y("min:Q", title=title), y2="max:Q"),
         base.mark_line().encode(y=height),
         base.mark_point(filled=True, size=36).encode(y=height, tooltip=seen),
     ]
@@ -54,7 +55,9 @@ def lines(
         share = reference.groupby("role")["epoch"].transform(lambda epoch: epoch / epoch.max())
         printed = reference.assign(share=share, name=reference["role"].map(dict(names)))[["name", "share", y]]
         below = alt.Chart(printed.round(DIGITS)).mark_line(strokeDash=[2, 3], strokeWidth=1.2)
-        layers.insert(0, below.encode(x="share:Q", y=alt.Y(f"{y}:Q"), color=alt.Color("name:N"), detail="name:N"))
+        layers.insert(
+            0, below.encode(x="share:Q", y=alt.Y(f"{y}:Q", title=title), color=alt.Color("name:N"), detail="name:N")
+        )
     return alt.layer(*layers, description=f"{y} along training").properties(width="container", height=300)
 
 

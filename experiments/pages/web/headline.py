@@ -1,4 +1,4 @@
-"""An experiment's table for a browser: the cells of its Markdown table, published rows beside them, links to records."""
+"""An experiment's table for a browser: the Markdown table's cells, published rows beside them, links to records."""
 
 import os
 from pathlib import Path

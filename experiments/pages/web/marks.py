@@ -22,10 +22,11 @@ def across(*, x: float | None = None, y: float | None = None, says: str = "chanc
 
 def above(entries: int) -> alt.Legend | None:
     """A legend over the picture; none for a single entry."""
-    return alt.Legend(orient="top", columns=3, labelLimit=260, symbolOpacity=1) if entries > 1 else None
+    return alt.Legend(orient="top", symbolOpacity=1) if entries > 1 else None
 
 
 def told(estimate: Iterable[float]) -> dict[str, Any]:
+    """A value and its interval's ends, and what the page says of them where a reader points at the mark."""
     value, low, high = estimate
     text = decimal(value) + (f" [{decimal(low)}, {decimal(high)}]" if isfinite(low) and low != high else "")
     return {"value": kept(value), "low": kept(low), "high": kept(high), "shown": text}

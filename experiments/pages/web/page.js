@@ -16,8 +16,8 @@
   system.addEventListener("change", () => redraw());
 
   // Colours of pictures, told apart by people who see few, too; each with contrast on its own ground.
-  function colours() {
-    const night = dark();
+  function look(width) {
+    const night = dark(), narrow = width < 560;
     const ink = night ? "#e7e9ec" : "#1b1e23", soft = night ? "#a5adb8" : "#555d68", rule = night ? "#2d343e" : "#e2ddd2";
     const category = night
       ? ["#ff9d5c", "#6db9f2", "#5fd0a0", "#c3a5ff", "#e6c65c", "#ff8fb8", "#9fb0c3", "#7fe0dc", "#c98f6a", "#f3f0e6"]
@@ -25,8 +25,9 @@
     const font = getComputedStyle(document.body).fontFamily;
     return {
       background: "transparent", font, view: { stroke: null },
-      axis: { labelColor: ink, titleColor: soft, gridColor: rule, domainColor: rule, tickColor: rule, titleFontWeight: 400, labelFontSize: 11, titleFontSize: 12 },
-      legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontWeight: 400 },
+      axis: { labelColor: ink, titleColor: soft, gridColor: rule, domainColor: rule, tickColor: rule, titleFontWeight: 400, labelFontSize: 11, titleFontSize: 12, titleLimit: Math.max(width - 40, 200) },
+      axisY: { labelLimit: narrow ? 0.42 * width : 240 },
+      legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontWeight: 400, columns: narrow ? 1 : 3, labelLimit: Math.max(width - 40, 200) },
       title: { color: ink, fontSize: 13, fontWeight: 600 },
       range: {
         category,
@@ -49,7 +50,7 @@
     const spec = JSON.parse(plot.nextElementSibling.textContent);
     plot.dataset.state = "drawing";
     const made = await vegaEmbed(plot, spec, {
-      ast: true, renderer: "svg", actions: false, config: colours(), tooltip: { theme: dark() ? "dark" : "light" },
+      ast: true, renderer: "svg", actions: false, config: look(plot.clientWidth || 800), tooltip: { theme: dark() ? "dark" : "light" },
     });
     plot.view = made.view;
     plot.classList.add("drawn");

@@ -1,50 +1,56 @@
-"""Squares of distances for a browser: the truth beside any method, as matrices and as trees."""
+"""Squares of distances for a browser: any method, beside the truth where there is one, as matrices and as trees."""
 
+import json
 import warnings
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from experiments.pages.plots import words
-from experiments.pages.web.marks import DIGITS
+from experiments.pages.web.marks import DIGITS, kept
 
+Groups = Mapping[str, Collection[str]]
 CELL = 15
 """Pixels of a matrix's cell."""
 
 
 def explorer(
-    squares: Mapping[str, pd.DataFrame], *, truth: str, first: str, groups: Mapping[str, Collection[str]]
+    squares: Mapping[str, pd.DataFrame], *, first: str, truth: str | None = None, groups: Groups = MappingProxyType({})
 ) -> alt.VConcatChart:
-    """Matrices and average-linkage trees of the truth and of one method, which the reader chooses.
+    """Matrices and average-linkage trees of one method, which the reader chooses, and of the truth if there is one.
 
     Args:
-        squares: name -> symmetric distances between the same things, the truth among them.
+        squares: name -> symmetric distances between the same things, the truth among them; NaN where there is none,
+            and then there is no tree.
         truth: its name.
         first: the method that is shown before any is chosen.
         groups: name -> things that belong together: neighbours in the matrices, of one colour in the trees.
     """
-    order = _by_group(list(squares[truth]), groups)
+    order = _by_group(list(squares[first]), groups)
     names = [name for name in squares if name != truth]
     cells = pd.DataFrame([cell for name, square in squares.items() for cell in _cells(name, square, order)])
-    grown = [_tree(name, square, groups) for name, square in squares.items()]
+    grown = [_tree(name, square, groups) for name, square in squares.items() if square.notna().all(axis=None)]
     joins, leaves = (pd.DataFrame([row for tree in grown for row in tree[part]]) for part in (0, 1))
     method = alt.param(name="method", value=first, bind=alt.binding_select(options=names, name="Method: "))
     over = alt.selection_point(name="over", fields=["a", "b"], on="pointerover", clear="pointerout", empty=False)
-    which = {truth: f"datum.name === {truth!r}", "": "datum.name === method"}
-    top = [_matrix(cells, which[name], title, order, over) for name, title in ((truth, truth), ("", "the method"))]
-    below = [_drawn_tree(joins, leaves, which[name], list(groups)) for name in (truth, "")]
+    which = {"the method": "datum.name === method"}
+    if truth:
+        which = {truth: f"datum.name === {json.dumps(truth)}"} | which
+    top = [_matrix(cells, rule, title, order, over) for title, rule in which.items()]
+    below = [_drawn_tree(joins, leaves, rule, list(groups)) for rule in which.values()] if len(joins) else []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that a pair is marked in both matrices at once is meant
-        both = alt.vconcat(alt.hconcat(*top, spacing=30), alt.hconcat(*below, spacing=30))
+        both = alt.vconcat(*(alt.hconcat(*row, spacing=30) for row in (top, below) if row))
     return both.add_params(method).resolve_scale(color="independent", y="independent", x="independent")
 
 
 def _matrix(cells: pd.DataFrame, which: str, title: str, order: list[str], over: alt.Parameter) -> alt.LayerChart:
     """Half of a square as it is, the other half mirrored; bright = near, by rank."""
     shown = words(order)
-    base = alt.Chart(cells).transform_filter(which)
+    base = alt.Chart(cells).transform_filter(f"{which} && isValid(datum.nearness)")
     halves = []
     for x, y in (("a", "b"), ("b", "a")):
         half = base.mark_rect().encode(
@@ -70,7 +76,7 @@ def _drawn_tree(joins: pd.DataFrame, leaves: pd.DataFrame, which: str, kinds: li
             x=alt.datum(0),
             y=upwards,
             text="leaf:N",
-            color=alt.Color("group:N", sort=kinds, title=None, legend=alt.Legend(orient="top", columns=2)),
+            color=alt.Color("group:N", sort=kinds, title=None, legend=alt.Legend(orient="top") if kinds else None),
         ),
     ).properties(width=len(leaves["leaf"].unique()) * CELL, height=len(leaves["leaf"].unique()) * CELL)
 
@@ -81,23 +87,21 @@ def _cells(name: str, square: pd.DataFrame, order: list[str]) -> list[dict[str, 
 
     values = square.loc[order, order].to_numpy(float)
     upper = [(i, j) for i in range(len(order)) for j in range(i + 1, len(order))]
-    nearness = rankdata([-values[i, j] for i, j in upper]) / len(upper)
+    nearness = rankdata([-values[i, j] for i, j in upper], nan_policy="omit") / len(upper)
     shown = words(order)
     return [
         {
             "name": name,
             "a": shown[i],
             "b": shown[j],
-            "distance": round(values[i, j], DIGITS),
-            "nearness": round(near, DIGITS),
+            "distance": kept(values[i, j]),
+            "nearness": kept(near),
         }
         for (i, j), near in zip(upper, nearness, strict=True)
     ]
 
 
-def _tree(
-    name: str, square: pd.DataFrame, groups: Mapping[str, Collection[str]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _tree(name: str, square: pd.DataFrame, groups: Groups) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Average linkage of the distances' ranks, as for a picture in a file."""
     from scipy.cluster.hierarchy import dendrogram, linkage
     from scipy.spatial.distance import squareform
@@ -119,7 +123,7 @@ def _tree(
     return corners, leaves
 
 
-def _by_group(names: list[str], groups: Mapping[str, Collection[str]]) -> list[str]:
+def _by_group(names: list[str], groups: Groups) -> list[str]:
     """The names, those of one group side by side."""
     known = [name for members in groups.values() for name in members if name in names]
     return [*known, *(name for name in names if name not in known)]
