@@ -48,7 +48,7 @@ def heat_map(table: pd.DataFrame, *, title: str, label: str = "AUC") -> Chart:
         base.transform_filter(strong).mark_text(style="on_strong").encode(text="shown:N"),
         base.transform_filter(f"!({strong})").mark_text(style="on_weak").encode(text="shown:N"),
         description=title,
-    ).properties(width=alt.Step(42), height=alt.Step(19))
+    ).properties(width=42 * table.shape[1], height=19 * len(table))
 
 
 def dots(groups: Mapping[str, Mapping[str, Estimate]], *, label: str, chance: float = 0) -> Chart:
@@ -140,6 +140,7 @@ def front(points: Mapping[str, tuple[float, float, str]], *, x: str, y: str) -> 
             .mark_text(style="named", align=align, dx=shift, dy=-9)
             .encode(text="name:N")
             for side, align, shift in (("<=", "left", 6), (">", "right", 4))
+            if any(row["front"] and (row["cost"] <= middle) == (side == "<=") for row in found)
         ),
         description=f"{y} against {x}",
     ).properties(width="container", height=340)

@@ -39,10 +39,8 @@ def lines(
     """Curves along training, mean and range over models; published ones dotted. Columns role, epoch, distance."""
     own = measured.assign(share=measured["epoch"] / measured["epoch"].max(), name=measured["role"].map(dict(names)))
     drawn = own.groupby(["name", "share"], sort=False)[y].agg(["min", "mean", "max"]).round(DIGITS).reset_index()
-    base = alt.Chart(drawn).encode(
-        x=alt.X("share:Q", title="share of training"),
-        color=alt.Color("name:N", sort=list(names.values()), title=None, legend=above(len(names))),
-    )
+    colour = alt.Color("name:N", sort=list(names.values()), title=None, legend=above(len(names)))
+    base = alt.Chart(drawn).encode(x=alt.X("share:Q", title="share of training"), color=colour)
     title = f"{y} from the reference"
     height = alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False))
     seen = [alt.Tooltip("name:N"), *(alt.Tooltip(f"{at}:Q", format=".3f") for at in ("mean", "min", "max"))]
@@ -55,9 +53,7 @@ def lines(
         share = reference.groupby("role")["epoch"].transform(lambda epoch: epoch / epoch.max())
         printed = reference.assign(share=share, name=reference["role"].map(dict(names)))[["name", "share", y]]
         below = alt.Chart(printed.round(DIGITS)).mark_line(strokeDash=[2, 3], strokeWidth=1.2)
-        layers.insert(
-            0, below.encode(x="share:Q", y=alt.Y(f"{y}:Q", title=title), color=alt.Color("name:N"), detail="name:N")
-        )
+        layers.insert(0, below.encode(x="share:Q", y=alt.Y(f"{y}:Q", title=title), color=colour, detail="name:N"))
     return alt.layer(*layers, description=f"{y} along training").properties(width="container", height=300)
 
 

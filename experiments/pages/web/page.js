@@ -26,6 +26,7 @@
     return {
       background: "transparent", font, view: { stroke: null },
       axis: { labelColor: ink, titleColor: soft, gridColor: rule, domainColor: rule, tickColor: rule, titleFontWeight: 400, labelFontSize: 11, titleFontSize: 12, titleLimit: Math.max(width - 40, 200) },
+      axisX: narrow ? { titleAnchor: "end" } : {},
       axisY: { labelLimit: narrow ? 0.42 * width : 240 },
       legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontWeight: 400, columns: narrow ? 1 : 3, labelLimit: Math.max(width - 40, 200) },
       title: { color: ink, fontSize: 13, fontWeight: 600 },

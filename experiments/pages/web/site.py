@@ -24,6 +24,8 @@ from experiments.storage import configuration
 from experiments.storage.files import ROOT
 
 HERE = Path(__file__).parent
+LEGEND = 90
+"""Pixels of a picture for its legend and axis."""
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -125,7 +127,9 @@ def spec(chart: charts.Chart | None) -> dict[str, Any] | None:
     made = json.loads(chart.to_json(validate=False))
     made.pop("$schema")
     made.pop("config", None)  # the page's own, light or dark
-    return made
+    # Its place is kept until it is drawn, so that nothing moves while somebody reads.
+    height = made.get("height") or made["usermeta"]["height"]
+    return made | {"usermeta": {"height": height + LEGEND}}
 
 
 def parts(section: str) -> list[tuple[str, str]]:

@@ -15,6 +15,8 @@ from experiments.pages.web.marks import DIGITS, kept
 Groups = Mapping[str, Collection[str]]
 CELL = 15
 """Pixels of a matrix's cell."""
+MARGIN = 120
+"""Pixels for names and legends beneath or above."""
 
 
 def explorer(
@@ -44,7 +46,12 @@ def explorer(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that a pair is marked in both matrices at once is meant
         both = alt.vconcat(*(alt.hconcat(*row, spacing=30) for row in (top, below) if row))
-    return both.add_params(method).resolve_scale(color="independent", y="independent", x="independent")
+    high = (CELL * len(order) + MARGIN) * (2 if below else 1)
+    return (
+        both.add_params(method)
+        .resolve_scale(color="independent", y="independent", x="independent")
+        .properties(usermeta={"height": high})
+    )
 
 
 def _matrix(cells: pd.DataFrame, which: str, title: str, order: list[str], over: alt.Parameter) -> alt.LayerChart:
