@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from hydra.utils import get_method
@@ -17,27 +18,54 @@ TEMPLATE = Path(__file__).with_name("page.md.jinja")
 
 def markdown(found: Experiment, records: Path, *, note: str = "") -> str:
     """The whole page; `records` is the folder that the runs were found in, `note` what to say of them first."""
-    done = [run.record for run in found.done if run.record]
     reference = published(found)
-    sections = [get_method(name)(found) for name in (found.page.get("sections") or []) if done]
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = template.render(
         page=found.page,
         note=note,
         command=found.command,
-        seeds=len(found.seeds()),
-        shared=found.shares_models(),
+        seeds=of_seeds(found),
         measured=grid(table(found)),
         published=grid(reference) if len(reference) else "",
-        sections=[section for section in sections if section],
-        done=len(done),
-        runs=len(found.runs),
-        commits=", ".join(sorted({one["commit"][:12] + one["commit"][40:] for one in done})) or NOTHING,
-        devices=", ".join(sorted({one["device"] for one in done})) or NOTHING,
-        seconds=sum(one["seconds"] for one in done),
+        sections=sections(found),
         records=(records.relative_to(ROOT) if records.is_relative_to(ROOT) else records).as_posix(),
+        **origin(found),
     )
     return without_html(text)
+
+
+def sections(found: Experiment) -> list[str]:
+    """The sections that the page declares, as Markdown; none if nothing has run."""
+    made = [get_method(name)(found) for name in (found.page.get("sections") or []) if found.done]
+    return [section for section in made if section]
+
+
+def origin(found: Experiment) -> dict[str, Any]:
+    """Where the numbers come from: runs that are done and in all, commits, devices, seconds of measuring."""
+    done = [run.record for run in found.done if run.record]
+    return {
+        "done": len(done),
+        "runs": len(found.runs),
+        "commits": ", ".join(sorted({one["commit"][:12] + one["commit"][40:] for one in done})) or NOTHING,
+        "devices": ", ".join(sorted({one["device"] for one in done})) or NOTHING,
+        "seconds": sum(one["seconds"] for one in done),
+    }
+
+
+def of_seeds(found: Experiment) -> str:
+    """What several seeds are, and what is shown of them; empty for a single one."""
+    seeds = len(found.seeds())
+    if seeds == 1:
+        return ""
+    if found.shares_models():
+        return (
+            f"The {seeds} seeds draw other reference points for the same models: numbers and intervals are means over "
+            "them, and drawing again does not narrow an interval."
+        )
+    return (
+        f"The {seeds} seeds are zoos, each with models of its own: numbers are means over them, and intervals are "
+        "means of those within one zoo, which do not tell how much zoos differ."
+    )
 
 
 def runs_shown(text: str) -> int:

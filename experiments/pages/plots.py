@@ -1,4 +1,8 @@
-"""Pictures that several testbeds share: plain functions from numbers to figures. No file is written here."""
+"""Pictures that several testbeds share: plain functions from numbers to figures. No file is written here.
+
+A testbed's picture hands its numbers to a function of `draw`: of this module, for a file, or of the one by the same
+names for a browser (`experiments.pages.web.charts`).
+"""
 
 from collections.abc import Iterable, Mapping
 from io import BytesIO

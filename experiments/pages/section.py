@@ -1,7 +1,7 @@
 """What the sections of pages are made of: a paragraph with a table, and numbers as text."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
 import numpy as np
@@ -50,6 +50,12 @@ def mean(metrics: Iterable[Mapping[str, float | None]], key: str) -> float:
     """Their mean; NaN if no record has that metric."""
     found = values(metrics, key)
     return float(np.mean(found)) if found else np.nan
+
+
+def estimate(metrics: Sequence[Mapping[str, float | None]], key: str) -> tuple[float, float, float]:
+    """Mean of one metric and of its interval's ends, low and high; NaN for what no record has."""
+    value, low, high = (mean(metrics, f"{key}{end}") for end in ("", "/low", "/high"))
+    return value, low, high
 
 
 def decimal(value: float) -> str:

@@ -192,7 +192,7 @@ def commit() -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        made = [f":!results/{folder}" for folder in ("recorded", "tables", "figures", "benchmarks")]
+        made = [f":!results/{folder}" for folder in ("recorded", "tables", "figures", "benchmarks", "page")]
         changed = git("status", "--porcelain", "--", ".", *made, ":!*.md")
         return git("rev-parse", "HEAD") + (" (changed)" if changed else "")
     except (OSError, subprocess.CalledProcessError):

@@ -28,7 +28,10 @@ FLOORS = [
     ["experiments.measure", "experiments.testbeds"],
     ["experiments.prepare", "experiments.commands.sweeps"],
     ["experiments.job"],
-    ["experiments.embed", "experiments.track", "experiments.status", "experiments.testbeds.pairwise.compare"],
+    [
+        *("experiments.embed", "experiments.track", "experiments.status", "experiments.page"),
+        "experiments.testbeds.pairwise.compare",
+    ],
     ["run", "benchmarks", "experiments.reproduce"],
 ]
 """From the ground up; what stands on one floor does not know its neighbours."""
@@ -36,7 +39,10 @@ HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wand
 """What a folder must not import; W&B has one file of its own."""
 PAGES = {"page", "pictures", "contact_sheet"}
 """A wing's modules that draw, and those alone."""
-ENTRIES = {"run", "experiments.job", "experiments.status", "experiments.reproduce", "experiments.commands.sweeps"}
+ENTRIES = {
+    *("run", "experiments.job", "experiments.status", "experiments.reproduce", "experiments.commands.sweeps"),
+    "experiments.page",
+}
 """Entry points that read pages."""
 WINGS = sorted(path.name for path in (ROOT / "experiments" / "testbeds").iterdir() if (path / "testbed.py").exists())
 FILES = [

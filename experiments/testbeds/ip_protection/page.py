@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.pages import plots
 from experiments.pages.section import NOTHING, decimal, mean, section
@@ -33,17 +33,17 @@ MORE = (
 )
 
 
-def auc_heat_map(found: Experiment) -> Figure:
+def auc_heat_map(found: Experiment, draw: Any = plots) -> Any:
     """The table's AUC columns as colours."""
     columns = {key: title for key, title in found.page["columns"].items() if key.startswith("auc/")}
     rows = {
         label: {title: mean(found.metrics(runs), key) for key, title in columns.items()}
         for label, runs in found.rows().items()
     }
-    return plots.heat_map(pd.DataFrame.from_dict(rows, orient="index"), title=found.page["title"])
+    return draw.heat_map(pd.DataFrame.from_dict(rows, orient="index"), title=found.page["title"])
 
 
-def cost_front(found: Experiment) -> Figure | None:
+def cost_front(found: Experiment, draw: Any = plots) -> Any:
     """Pooled AUC of each method against what a suspect costs, in forward passes; None if nothing is measured."""
     points = {}
     for label, runs in found.rows().items():
@@ -51,7 +51,7 @@ def cost_front(found: Experiment) -> Figure | None:
         asked = mean(metrics, "cost/forward_per_model") + GRADIENT * mean(metrics, "cost/gradient_per_model")
         if asked > 0 and (worth := mean(metrics, "auc/pooled")) == worth:
             points[label] = (asked, worth, runs[0].config["method"]["access"])
-    return plots.front(points, x="forward passes for a suspect", y="AUC, one threshold over all") if points else None
+    return draw.front(points, x="forward passes for a suspect", y="AUC, one threshold over all") if points else None
 
 
 def fidelity(found: Experiment) -> str:
@@ -157,14 +157,14 @@ def not_copied(found: Experiment) -> str:
     )
 
 
-def fidelity_map(found: Experiment) -> Figure | None:
+def fidelity_map(found: Experiment, draw: Any = plots) -> Any:
     """Fidelity of every model by group; what strangers reach is shaded. None if nothing is known of it."""
     table = pd.concat([suspects(run) for run in one_a_zoo(found)]).dropna(subset="fidelity")
     if table.empty:
         return None
     known = {str(role): models["fidelity"] for role, models in table.groupby("role", sort=False)}
     unrelated = [role for role in known if role.startswith(KINDS)]
-    return plots.strips(known, apart=unrelated, label="fidelity: share of unseen images with the victim's label")
+    return draw.strips(known, apart=unrelated, label="fidelity: share of unseen images with the victim's label")
 
 
 def by_queries(found: Experiment) -> str:
@@ -184,12 +184,12 @@ def by_queries(found: Experiment) -> str:
     )
 
 
-def auc_by_fidelity(found: Experiment) -> Figure:
+def auc_by_fidelity(found: Experiment, draw: Any = plots) -> Any:
     """A line for each method: AUC of all extracted models against their mean fidelity."""
     curves = _curves(found)
     labels = list(dict.fromkeys(label for curve in curves.values() for label in curve))
     lines = {label: [curves[queries][label] for queries in curves if label in curves[queries]] for label in labels}
-    return plots.bands(
+    return draw.bands(
         {label: [(at, *estimate) for at, estimate in points] for label, points in lines.items()},
         x="mean fidelity of extracted models, asked " + ", ".join(map(str, curves)) + " queries",
         y="AUC against strangers",

@@ -1,12 +1,14 @@
-"""Pictures of one run of IP protection, drawn from the folder of its record."""
+"""Pictures of one run of IP protection, drawn from the folder of its record, and of curves over all of its zoos."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.pages import plots
 from experiments.pages.plots import RELATED, plain
+from experiments.pages.sweep import Experiment
 from experiments.statistics.intervals import threshold
 from experiments.storage import record
 from experiments.testbeds.ip_protection.copies import KINDS
@@ -71,6 +73,21 @@ def budget(folder: Path) -> Figure | None:
     figure.supxlabel("reference points")
     figure.supylabel("AUC")
     return plain(figure)
+
+
+def budgets(found: Experiment, draw: Any) -> Any:
+    """AUC against the number of reference points, attack by attack: means over zoos, and of their intervals."""
+    curves: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    for label, runs in found.rows().items():
+        done = [run for run in runs if run.record and "curves.csv" in run.record["files"]]
+        tables = [record.matrix(run.folder, "curves") for run in done]
+        for (attack, at), one in pd.concat(tables).groupby(["attack", "references"], sort=False) if tables else ():
+            points = curves.setdefault(label, {}).setdefault(str(attack), [])
+            points.append((at, *one[["value", "low", "high"]].mean()))
+    first = next(iter(curves), None)
+    return (
+        draw.choice(curves, first=first, x="reference points", y="AUC of copies against strangers") if first else None
+    )
 
 
 def _strangers(suspects: pd.DataFrame) -> pd.Series:

@@ -1,17 +1,19 @@
 """Sections and pictures of experiments on task relatedness, from their runs; a seed is a zoo."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.pages import plots
-from experiments.pages.section import NOTHING, decimal, mean, probability, section
+from experiments.pages.section import NOTHING, decimal, estimate, mean, probability, section
 from experiments.pages.sweep import Experiment, Run
 from experiments.statistics import ranking as statistics
 from experiments.storage import record
 from experiments.testbeds.task_relatedness import pictures
+from experiments.testbeds.task_relatedness.tasks import FAMILIES
 
 
 def reliability(found: Experiment) -> str:
@@ -78,16 +80,19 @@ def paired(found: Experiment) -> str:
     return "\n\n".join(parts)
 
 
-def ranking(found: Experiment) -> Figure:
+def ranking(found: Experiment, draw: Any = plots) -> Any:
     """Every method's mean column-wise Spearman with its interval, one colour for each setting the page crosses."""
     rows = {label: (runs, "") for label, runs in found.rows().items()}
     first = next(iter(found.rows().values()))
     rows |= {label: (first, f"{prefix}/") for label, prefix in (found.page.get("controls") or {}).items()}
     estimates = {
-        title: {label: _estimate(found.metrics(runs, side), prefix) for label, (runs, prefix) in rows.items()}
+        title: {
+            label: estimate(found.metrics(runs, side), f"{prefix}spearman_without")
+            for label, (runs, prefix) in rows.items()
+        }
         for side, title in found.sides().items()
     }
-    return plots.dots(estimates, label="mean column-wise Spearman with the affinity, diagonal left out")
+    return draw.dots(estimates, label="mean column-wise Spearman with the affinity, diagonal left out")
 
 
 def matrices(found: Experiment) -> Figure | None:
@@ -102,10 +107,23 @@ def trees(found: Experiment) -> Figure | None:
     return pictures.grown(squares) if squares else None
 
 
-def targets(found: Experiment) -> Figure | None:
+def every_square(found: Experiment, draw: Any) -> Any:
+    """Distances of every method beside the truth, on the first zoo; None if the headline has not run."""
+    side, seed = next(iter(found.sides())), found.seeds()[0]
+    squares: dict[str, pd.DataFrame] = {}
+    for label, runs in found.rows().items():
+        for run in found.on(side, (run for run in runs if run.seed == seed)):
+            squares |= pictures.squares(run.folder, label)
+    headline = found.page["headline"]
+    if headline not in squares:
+        return None
+    return draw.explorer(squares, truth=pictures.TRUTH, first=headline, groups=FAMILIES)
+
+
+def targets(found: Experiment, draw: Any = pictures) -> Any:
     """Scores target by target, mean over zoos: headline and best baseline."""
     scores, shown = _first_side(found), _shown(found)
-    return pictures.bars({name: scores[name].mean(axis=1) for name in shown}, label=pictures.SCORE) if shown else None
+    return draw.bars({name: scores[name].mean(axis=1) for name in shown}, label=pictures.SCORE) if shown else None
 
 
 def per_target(found: Experiment, side: str | None) -> dict[str, pd.DataFrame]:
@@ -128,11 +146,6 @@ def _both(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.Series, pd.Serie
 def _between(truths: list[pd.DataFrame], *, diagonal: bool) -> float:
     found = [statistics.column_correlation(-b, a, diagonal=diagonal).mean() for a, b in combinations(truths, 2)]
     return float(np.mean(found)) if found else np.nan
-
-
-def _estimate(metrics: list[dict[str, float]], prefix: str) -> tuple[float, float, float]:
-    value, low, high = (mean(metrics, f"{prefix}spearman_without{end}") for end in ("", "/low", "/high"))
-    return value, low, high
 
 
 def _squares(found: Experiment) -> dict[str, pd.DataFrame]:

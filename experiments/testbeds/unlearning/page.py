@@ -4,13 +4,13 @@ A seed is a zoo.
 """
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.pages import plots
-from experiments.pages.section import NOTHING, decimal, mean, section
+from experiments.pages.section import NOTHING, decimal, estimate, mean, section
 from experiments.pages.sweep import Experiment, Run
 from experiments.statistics.intervals import auc
 from experiments.storage import record
@@ -34,11 +34,11 @@ def believed(found: Experiment) -> str:
     )
 
 
-def believed_map(found: Experiment) -> Figure | None:
+def believed_map(found: Experiment, draw: Any = plots) -> Any:
     """The same as colours."""
     table = _believed(found)
     title = "Share of models believed to be retrained"
-    return plots.heat_map(table, title=title, label="share believed") if table.size else None
+    return draw.heat_map(table, title=title, label="share believed") if table.size else None
 
 
 def order(found: Experiment) -> str:
@@ -123,7 +123,7 @@ def two_sources(found: Experiment) -> str:
     )
 
 
-def curves(found: Experiment) -> Figure | None:
+def curves(found: Experiment, draw: Any = pictures) -> Any:
     """The paper's three curves over all zoos, for the table's first row; published ones beneath."""
     first = next(iter(found.rows().values()))
     points = [
@@ -136,31 +136,32 @@ def curves(found: Experiment) -> Figure | None:
     if not points:
         return None
     measured = pd.DataFrame(points).sort_values("role", key=lambda roles: roles.map(CURVES.index), kind="stable")
-    return pictures.lines(measured, pictures.published())
+    return draw.lines(measured, pictures.published(), names=pictures.CURVE_WORDS)
 
 
-def verdict_map(found: Experiment) -> Figure | None:
+def verdict_map(found: Experiment, draw: Any = pictures) -> Any:
     """Forgotten-class accuracy against distance from the reference, for the table's first row, over all zoos."""
     runs = next(iter(found.rows().values()))
     tables = [record.matrix(run.folder, "suspects") for run in found.on(None, runs)]
     if not tables:
         return None
     suspects = pd.concat(tables)
-    return pictures.scatter(suspects, pictures.kinds(runs[0].config["testbed"], suspects["role"]))
+    kinds = pictures.kinds(runs[0].config["testbed"], suspects["role"])
+    return draw.scatter(suspects, kinds, names=pictures.WORDS)
 
 
-def separations(found: Experiment) -> Figure:
+def separations(found: Experiment, draw: Any = plots) -> Any:
     """AUC of every verifier and reading against all that has not truly forgotten, with the mean interval."""
     readings = {"retrains": "near to retrained models", "reference": "far from the reference"}
     groups = {
         title: {
-            label: _estimate(found.metrics(runs), f"auc/{reading}/all")
+            label: estimate(found.metrics(runs), f"auc/{reading}/all")
             for label, runs in found.rows().items()
             if found.metrics(runs)
         }
         for reading, title in readings.items()
     }
-    return plots.dots(groups, label="AUC, truly forgotten against everything else", chance=0.5)
+    return draw.dots(groups, label="AUC, truly forgotten against everything else", chance=0.5)
 
 
 def _believed(found: Experiment) -> pd.DataFrame:
@@ -222,8 +223,3 @@ def _in_units_of_spread(run: Run) -> tuple[pd.DataFrame, pd.Series]:
 def _ordered(metrics: dict[str, float]) -> bool:
     values = [metrics.get(f"distance/{role}", np.nan) for role in CURVES]
     return values[0] > values[1] > values[2]
-
-
-def _estimate(metrics: list[dict[str, float]], key: str) -> tuple[float, float, float]:
-    value, low, high = (mean(metrics, f"{key}{end}") for end in ("", "/low", "/high"))
-    return value, low, high

@@ -89,7 +89,7 @@ def strips(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float | N
     return plain(figure)
 
 
-def scatter(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
+def scatter(suspects: pd.DataFrame, kinds: Mapping[str, str], *, names: Mapping[str, str] = WORDS) -> Figure:
     """What each suspect still gets right of the forgotten images against its distance from the reference."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
@@ -104,7 +104,7 @@ def scatter(suspects: pd.DataFrame, kinds: Mapping[str, str]) -> Figure:
                 s=28,
                 alpha=0.6,
                 linewidths=0,
-                label=WORDS[kind],
+                label=names[kind],
             )
     for role, accuracy, distance, height in _labelled(means.dropna()):
         axes.annotate(
@@ -132,7 +132,7 @@ def _labelled(means: pd.DataFrame) -> list[tuple[str, float, float, float]]:
     return found
 
 
-def lines(measured: pd.DataFrame, reference: pd.DataFrame) -> Figure:
+def lines(measured: pd.DataFrame, reference: pd.DataFrame, *, names: Mapping[str, str] = CURVE_WORDS) -> Figure:
     """Distance from the reference along training, mean and range over models; published curves thin beneath.
 
     Both tables have the columns role, epoch, distance.
@@ -146,7 +146,7 @@ def lines(measured: pd.DataFrame, reference: pd.DataFrame) -> Figure:
         curve, colour = found.groupby("epoch")["distance"].agg(["min", "mean", "max", "size"]), CURVE_COLOURS[str(role)]
         share = curve.index / curve.index.max()
         axes.fill_between(share, curve["min"], curve["max"], color=colour, alpha=0.15)
-        label = f"{CURVE_WORDS[str(role)]} ({curve['size'].iloc[-1]})"
+        label = f"{names[str(role)]} ({curve['size'].iloc[-1]})"
         axes.plot(share, curve["mean"], color=colour, marker=".", label=label)
     if len(reference):
         axes.plot(
