@@ -117,12 +117,18 @@ def look_up(config: dict[str, Any], key: str) -> Any:
 
 def _job(base: str, choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """One job's configuration; jobs that differ in plain values alone share the slow part, composing."""
-    groups = [f"{key}={value}" for key, value in choices if (ROOT / "conf" / key).is_dir()]
+    groups = [f"{key}={value}" for key, value in choices if _chooses(key, value)]
     config = copy.deepcopy(_composed(base, *groups))
     for key, value in choices:
-        if not (ROOT / "conf" / key).is_dir():
-            OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
+        if not _chooses(key, value):
+            override = OverridesParser.create().parse_override(f"{key}={value}")
+            OmegaConf.update(config, key, override.value())  # settings in braces change some of a part, as in Hydra
     return admitted(config)
+
+
+def _chooses(key: str, value: str) -> bool:
+    """Whether this is one of a group's files by its name, which has to be composed."""
+    return (ROOT / "conf" / key).is_dir() and not value.startswith("{")
 
 
 @cache
