@@ -24,7 +24,7 @@ def markdown(found: Experiment, records: Path, *, note: str = "") -> str:
     text = template.render(
         page=found.page,
         note=note,
-        name=found.name,
+        command=found.command,
         seeds=len(found.seeds()),
         shared=found.shares_models(),
         measured=grid(table(found)),
@@ -46,7 +46,7 @@ def runs_shown(text: str) -> int:
     >>> runs_shown("3 of 30 runs of `python run.py experiment=ip_protection`; commit ...")
     3
     """
-    said = re.findall(r"^(\d+) of \d+ runs of `python run\.py", text, flags=re.MULTILINE)
+    said = re.findall(r"^(\d+) of \d+ runs of `python ", text, flags=re.MULTILINE)
     return int(said[-1]) if said else 0
 
 

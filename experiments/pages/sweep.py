@@ -1,6 +1,5 @@
 """An experiment: the jobs of its sweep as composed configurations, each with its record where there is one."""
 
-import copy
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
 
 from experiments.commands.door import admitted
 from experiments.storage import configuration, record
-from experiments.storage.files import ROOT
+from experiments.study import plan
 
 
 class Run(NamedTuple):
@@ -42,6 +40,11 @@ class Experiment:
     """Settings of its page, from `conf/page`; empty if it has none."""
     runs: list[Run]
     """Every job of the sweep, in order."""
+
+    @property
+    def command(self) -> str:
+        """What makes its runs."""
+        return command(self.name)
 
     @property
     def done(self) -> list[Run]:
@@ -85,13 +88,22 @@ class Experiment:
 def experiment(name: str, records: Path) -> Experiment:
     """The experiment of that name, with the records that lie in the folder `records`.
 
+    A study is an experiment, too: its runs are those that its completed trials have come to.
+
     Raises:
         ValueError: if one of them is damaged, names it and the remedy.
         OSError: if one cannot be read.
     """
-    folders = [records / record.folder(config).name for config in jobs(name)]
+    configs = plan.runs(name, records) if name in configuration.names("study") else jobs(name)
+    folders = [records / record.folder(config).name for config in configs]
     found = [record.finished(folder, folder.name) for folder in folders]
-    return Experiment(name, page(name), [Run(*one) for one in zip(jobs(name), folders, found, strict=True)])
+    return Experiment(name, page(name), [Run(*one) for one in zip(configs, folders, found, strict=True)])
+
+
+def command(name: str) -> str:
+    """What makes the runs of the experiment, or of the study, of that name."""
+    study = name in configuration.names("study")
+    return f"python -m experiments.study study={name}" if study else f"python run.py experiment={name}"
 
 
 @cache
@@ -101,7 +113,7 @@ def jobs(name: str) -> list[dict[str, Any]]:
     swept = configuration.composed(chosen, hydra=True).hydra.sweeper.params or {}
     parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in swept.items()])
     choices = product(*([(sweep.key_or_group, value) for value in _values(sweep)] for sweep in parsed))
-    return [_job(chosen, job) for job in choices]
+    return [admitted(configuration.varied((chosen,), job)) for job in choices]
 
 
 @cache
@@ -113,27 +125,6 @@ def page(name: str) -> dict[str, Any]:
 def look_up(config: dict[str, Any], key: str) -> Any:
     """The value at a dotted key."""
     return reduce(lambda part, name: part[name], key.split("."), config)
-
-
-def _job(base: str, choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """One job's configuration; jobs that differ in plain values alone share the slow part, composing."""
-    groups = [f"{key}={value}" for key, value in choices if _chooses(key, value)]
-    config = copy.deepcopy(_composed(base, *groups))
-    for key, value in choices:
-        if not _chooses(key, value):
-            override = OverridesParser.create().parse_override(f"{key}={value}")
-            OmegaConf.update(config, key, override.value())  # settings in braces change some of a part, as in Hydra
-    return admitted(config)
-
-
-def _chooses(key: str, value: str) -> bool:
-    """Whether this is one of a group's files by its name, which has to be composed."""
-    return (ROOT / "conf" / key).is_dir() and not value.startswith("{")
-
-
-@cache
-def _composed(*overrides: str) -> DictConfig:
-    return configuration.composed(*overrides)
 
 
 def _values(override: Any) -> list[str]:

@@ -20,7 +20,7 @@ FLOORS = [
     ["experiments.interfaces"],
     ["experiments.storage", "experiments.offers"],
     ["experiments.commands.door"],
-    ["experiments.networks", "experiments.statistics"],
+    ["experiments.networks", "experiments.statistics", "experiments.study"],
     ["experiments.samples", "experiments.training"],
     ["experiments.queries"],
     ["experiments.methods"],
@@ -29,7 +29,8 @@ FLOORS = [
     ["experiments.prepare", "experiments.commands.sweeps"],
     ["experiments.job"],
     ["experiments.embed", "experiments.track", "experiments.status"],
-    ["run", "benchmarks", "experiments.reproduce"],
+    ["benchmarks", "experiments.reproduce"],
+    ["run"],
 ]
 """From the ground up; what stands on one floor does not know its neighbours."""
 HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wandb", "pandas", "matplotlib", "timm"]}
