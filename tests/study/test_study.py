@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from experiments.commands.interrupts import Interrupted
 from experiments.storage import configuration, record
 from experiments.study import plan, search
 
-BASE = ["method=modelgif", *TOY[:2], "testbed.zoo.copies=1", "wandb=disabled", "pictures={}"]
+BASE = ["method=modelgif", *TOY[:2], "wandb=disabled", "pictures={}"]
 CHOSEN = plan.Plan(
     base=BASE,
     seeds=[0, 1],
@@ -43,7 +44,7 @@ def searched(place, chosen=CHOSEN, do=run.main):
 
 
 def test_a_trial_is_made_of_ordinary_runs_and_what_is_measured_is_found(tmp_path):
-    trials, study = searched(tmp_path)
+    trials, _ = searched(tmp_path)
     assert [trial["state"] for trial in trials] == ["complete"] * 3
     for trial in trials:
         for reached, names in zip(trial["rungs"], trial["runs"], strict=True):
@@ -113,9 +114,8 @@ def test_every_study_is_of_its_kinds_and_its_first_run_composes(name):
     ],
 )
 def test_what_no_study_can_mean_is_refused_in_one_line(change, said):
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=re.escape(said)):
         plan.checked("toy", CHOSEN | change)
-    assert said in str(refused.value)
 
 
 def test_another_search_has_other_files_and_where_things_lie_or_how_many_trials_changes_none():
@@ -158,8 +158,6 @@ def test_the_file_of_a_wandb_sweep_gives_commands_that_compose():
         words = [f"{key}={plan.word(part['values'][end])}" for key, part in sweep["parameters"].items()]
         config = admitted(configuration.composed(*fixed, *words))
         assert config["wandb"]["mode"] == "online"
-    recorded = next((ROOT / "results" / "recorded").glob("*/report.json"), None)
-    assert recorded is None or sweep["metric"]["goal"] in ("maximize", "minimize")
     metrics = (
         json.loads(file.read_text())["metrics"] for file in (ROOT / "results" / "recorded").glob("*/report.json")
     )
