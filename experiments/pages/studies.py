@@ -1,5 +1,6 @@
 """Sections and pictures of a study's page: its trials, and its front where it has two objectives."""
 
+import re
 from collections import Counter
 
 import pandas as pd
@@ -78,7 +79,12 @@ def trials(found: Experiment) -> str:
 
 
 def _bare(value: object) -> str:
-    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+    """What a parameter is called: of a dotted path, or of a call, the last name.
+
+    >>> _bare("modelgif_core.readout.label_odds"), _bare("{_target_: a.b.c, _partial_: true}"), _bare(0.5)
+    ('label_odds', 'c', '0.5')
+    """
+    return re.sub(r"^(\{_target_: )?([\w/]+\.)*([\w/]+).*", r"\3", value) if isinstance(value, str) else str(value)
 
 
 def _titles(found: Experiment) -> dict[str, str]:

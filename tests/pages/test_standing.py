@@ -100,7 +100,7 @@ def test_the_table_shows_counts_times_and_needs_as_plain_text(runs, capsys):
     status.show([standing.judged("toy", jobs, own, others, {"root=data": "photographs, [any] size"})])
     head, row, needs = capsys.readouterr().out.splitlines()
     assert head.split() == ["experiment", *standing.STATES, "measured", "to", "go"]
-    assert row.split() == ["toy", "2", "1", "0", "1", "2", "0:01:10", "0:00:55", "and", "1", "unknown"]
+    assert row.split() == ["toy", "2", "1", "0", "0", "1", "2", "0:01:10", "0:00:55", "and", "1", "unknown"]
     assert needs == "toy needs root=data: photographs, [any] size"
 
 
