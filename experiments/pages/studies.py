@@ -16,7 +16,8 @@ def front(found: Experiment) -> Figure | None:
     """Every row by its two objectives, the first upwards, the second, a cost, to the right; None if nothing has run."""
     worth, cost = plan.plan(found.name)["objectives"]
     table = _measured(found)
-    points = {str(label): (row[cost], row[worth], row["access"]) for label, row in table.iterrows()}
+    rows = zip(table.index, table[cost], table[worth], table["access"], strict=True)
+    points = {str(label): (float(at), float(value), str(access)) for label, at, value, access in rows}
     titles = found.page["columns"]
     return plots.front(points, x=titles.get(cost, cost), y=titles.get(worth, worth)) if points else None
 

@@ -123,14 +123,13 @@ def trials(file: Path) -> list[dict[str, Any]]:
     """
     try:
         found = json.loads(read(file))
-        intact = identity.digest(found["trials"]) == found["checksum"]
+        if identity.digest(found["trials"]) == found["checksum"]:
+            return found["trials"]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError):
-        intact = False
-    if not intact:
-        raise ValueError(f"{file} is damaged; delete it, and the study's command writes it again")
-    return found["trials"]
+        pass
+    raise ValueError(f"{file} is damaged; delete it, and the study's command writes it again")
 
 
 def runs(name: str, records: Path) -> list[dict[str, Any]]:

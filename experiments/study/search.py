@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import optuna
 from hydra.utils import instantiate
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.commands.door import admitted
@@ -47,7 +47,9 @@ def search(
         OSError: if files cannot be read or written; what is refused for another reason is a failed trial.
     """
     database, written = results / "studies" / f"{title}.db", results / "runs" / f"{title}.json"
-    space = {key: CategoricalDistribution(values) for key, values in chosen["space"].items()}
+    space: dict[str, BaseDistribution] = {
+        key: CategoricalDistribution(values) for key, values in chosen["space"].items()
+    }
     with lock(database):
         study = opened(title, chosen, database)
     while True:

@@ -32,11 +32,11 @@ def test_every_variant_measures_and_no_two_measure_the_same(distances):
         assert found.shape == (8,), label
         assert torch.isfinite(found).all(), label
     for one, other in combinations(distances, 2):
-        assert not torch.allclose(distances[one], distances[other], rtol=1e-4, atol=1e-6), f"{one} / {other}"
+        assert (distances[one] - distances[other]).abs().max() > 1e-5, f"{one} / {other}"
 
 
 def test_every_part_of_the_field_and_its_distance_is_varied():
-    jobs = [job["method"] for job in sweep.jobs("ip_ablation")]
+    jobs = [job["method"] for job in sweep.jobs("ip_ablation") if job["seed"] == 0]
     first, settings = jobs[0], ("steps", "rule", "cumulative", "times_direction", "readout")
     for setting in settings:
         assert any(job["represent"][setting] != first["represent"][setting] for job in jobs), setting
