@@ -4,9 +4,12 @@ python run.py                                       # ModelGiF on the embedded I
 python run.py method=akh testbed.budget=64          # another method, another budget
 python run.py -m method=modelgif,akh seed=0,1,2     # a sweep
 python run.py experiment=ip_protection              # a table
+python run.py experiment=reproduce scale=mini       # all tables of a scale
 python run.py testbed=unlearning testbed/zoo=unlearning_cifar100 dry_run=true   # does a long run hold together?
 """
 
+import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +24,9 @@ from experiments.pages import closing
 from experiments.storage import failure, record
 from experiments.storage.files import lock
 
+ALL = "experiment=reproduce"
+"""Asks for every experiment of a scale instead of one."""
+
 
 @interruptible
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -33,10 +39,10 @@ def main(cfg: DictConfig) -> str:
         return "done"
     folder = record.folder(config)
     if answered(config, folder):  # before the lock, which has to be written
-        return "found finished"
+        return found(config, folder)
     with lock(folder):
         if answered(config, folder):  # by whoever held the lock
-            return "found finished"
+            return found(config, folder)
         with failure.kept(folder, config):
             refuse_unsendable(config)
             from experiments.job import run  # only here, so that a finished run answers at once
@@ -62,6 +68,13 @@ def send(config: dict[str, Any], folder: Path) -> None:
         from experiments.storage import tracking
 
         tracking.send(folder, Path(config["results"]), **config["wandb"])
+
+
+def found(config: dict[str, Any], folder: Path) -> str:
+    """What is said of a finished run; W&B's sweeps wait for the numbers of every job, even of one done before."""
+    if "WANDB_SWEEP_ID" in os.environ:
+        send(config, folder)
+    return "found finished"
 
 
 def answered(config: dict[str, Any], folder: Path) -> bool:
@@ -93,5 +106,14 @@ def rehearse(cfg: DictConfig) -> None:
     print("dry run: everything fits together; the numbers mean nothing and are not kept")
 
 
+def reproduce() -> int:
+    """Do all experiments of a scale, which are many runs of this program: `experiment=reproduce`."""
+    from experiments.reproduce import main as all_of  # only here: it reads the pages' settings
+
+    return all_of([word for word in sys.argv[1:] if word != ALL])
+
+
 if __name__ == "__main__":
+    if ALL in sys.argv:
+        sys.exit(reproduce())
     enter(main)

@@ -1,5 +1,7 @@
 """Every run behind every table of a scale: python -m experiments.reproduce scale=mini|mid|paper [key=value ...].
 
+`python run.py experiment=reproduce scale=...` is the same; scale=toy tries it all in a minute.
+
 It says first what is there, what is missing, how long that took when it was recorded, and which folders it needs; then
 it trains, measures and writes pages, one experiment after another. dry_run=true says, and does nothing. The same
 command goes on after an interrupt or a crash; given twice at once, each takes experiments that the other is not at.
@@ -17,6 +19,7 @@ from experiments.pages import standing as standings
 from experiments.pages.standing import SCALES, Standing, composed, of_scale, standing
 from experiments.pages.sweep import look_up
 from experiments.status import show, spent
+from experiments.storage import configuration
 from experiments.storage.files import ROOT, held, lock
 from experiments.storage.identity import UNNAMED
 
@@ -47,7 +50,7 @@ def main(arguments: list[str]) -> int:
         print(f"{name}: not started, because it needs what is said above", file=sys.stderr)
 
     def do(name: str) -> None:
-        if not made(name, passed[name]):
+        if not made(name, passed[name], given.get("results", "results")):
             failed.append(name)
 
     share([one.name for one in found if not one.complete and not one.needs], folder(given), do)
@@ -116,7 +119,7 @@ def plan(found: Sequence[Standing]) -> None:
         print("all is there: nothing to measure")
         return
     seconds, unknown = (sum(part) for part in zip(*(one.to_go() for one in rest), strict=True))
-    runs = sum(run.seconds is None for one in rest for run in one.runs)
+    runs = sum(len(one.left) for one in rest)
     print(
         f"to go: {runs} runs of {len(rest)} experiments, {spent(seconds)} at the pace of the records"
         + (f" without {unknown} runs that nothing is known of" if unknown else "")
@@ -142,13 +145,17 @@ def share(names: Sequence[str], place: Path, do: Callable[[str], None]) -> None:
         left.remove(name)
 
 
-def made(name: str, words: Sequence[str]) -> bool:
+def made(name: str, words: Sequence[str], results: str) -> bool:
     """Train, measure and write the page of one experiment; what is there is found. Returns whether all went well."""
-    commands = (
-        ["-m", "experiments.prepare", f"experiment={name}", "method=modelgif", *words],
-        [str(ROOT / "run.py"), f"experiment={name}", *words],
-        ["-m", "experiments.pages", name],
+    measuring = (
+        [["-m", "experiments.study", f"study={name}", *words]]
+        if name in configuration.names("study")
+        else [
+            ["-m", "experiments.prepare", f"experiment={name}", "method=modelgif", *words],
+            [str(ROOT / "run.py"), f"experiment={name}", *words],
+        ]
     )
+    commands = [*measuring, ["-m", "experiments.pages", name, "--results", results]]
     return all(subprocess.run([sys.executable, *command]).returncode == 0 for command in commands)
 
 

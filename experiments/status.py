@@ -4,6 +4,7 @@ Runs in `results/runs` come first, recorded ones second. Nothing is measured, tr
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -42,6 +43,9 @@ def show(found: Sequence[Standing]) -> None:
     for one in found:
         for folder, content in one.needs.items():
             console.print(f"{one.name} needs {folder}: {content}", markup=False, soft_wrap=True)
+        refused = Counter((run.label, run.why) for run in one.runs if run.state == "refused")
+        for (label, why), runs in refused.items():
+            console.print(f"{one.name} refuses {label}, {runs} of its runs: {why}", markup=False, soft_wrap=True)
 
 
 def to_go(one: Standing) -> str:
@@ -51,7 +55,7 @@ def to_go(one: Standing) -> str:
     '0:00:00'
     """
     seconds, unknown = one.to_go()
-    rest = sum(run.seconds is None for run in one.runs)
+    rest = len(one.left)
     if rest and unknown == rest:
         return "—"
     return spent(seconds) + (f" and {unknown} unknown" if unknown else "")

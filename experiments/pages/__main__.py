@@ -5,7 +5,6 @@ docs, change by `--record` alone.
 """
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,20 +12,22 @@ from experiments.pages import sweep
 from experiments.pages.documents.blocks import documents, fill
 from experiments.pages.page import markdown, render, runs_shown
 from experiments.pages.sweep import Experiment
-from experiments.storage import configuration, record
+from experiments.storage import configuration, failure, record
 from experiments.storage.files import ROOT, read, write
+from experiments.study import plan
 
-RUNS, PAGES = Path("results/runs"), Path("results/pages")
-"""Own runs and their pages, beneath the folder that the command is given in."""
+OWN = Path("results")
+"""Where own runs and their pages lie, beneath the folder that the command is given in."""
 RESULTS = ROOT / "results"
 RECORDED = RESULTS / "recorded"
 
 
-def shown(name: str, given: tuple[str, ...] = ()) -> str:
+def shown(name: str, results: Path, given: tuple[str, ...] = ()) -> str:
     """The page of own runs, written to their folder, or else that of the recorded ones; empty if nothing has run."""
-    own, recorded = sweep.experiment(name, RUNS, given), sweep.experiment(name, RECORDED, given)
+    own, recorded = sweep.experiment(name, results / "runs", given), sweep.experiment(name, RECORDED, given)
     if own.done:
-        return render(name, RUNS, PAGES, note=whose(own, len(recorded.done)), given=given)
+        note = whose(own, len(recorded.done))
+        return render(name, results / "runs", results / "pages", note=note, given=given)
     return markdown(recorded, RECORDED) if recorded.done else ""
 
 
@@ -59,7 +60,18 @@ def keep(name: str, *, fewer: bool) -> str:
             write(RECORDED / run.folder.name / file, read(run.folder / file))
         # The report last: without it, the others are no run.
         write(RECORDED / run.folder.name / "report.json", record.sealed(report))
+    if own.done:
+        keep_beside(name, own)
     return render(name, RECORDED, RESULTS) if own.done or recorded.done else ""
+
+
+def keep_beside(name: str, own: Experiment) -> None:
+    """Copy what is no run: why some runs were refused, and a study's trials."""
+    refused = {run.folder.name: why for run in own.runs if (why := failure.refused(run.folder))}
+    failure.keep_refusals(RECORDED, refused)
+    if name in configuration.names("study"):
+        file = plan.file(name, RESULTS / "runs")
+        write(RECORDED / file.name, read(file))
 
 
 def refuse_loss(own: Experiment, recorded: Experiment, before: int) -> None:
@@ -73,7 +85,7 @@ def refuse_loss(own: Experiment, recorded: Experiment, before: int) -> None:
     if done < known:
         raise ValueError(
             f"{own.name}: {done} to record, but {known} runs are recorded; finish the others by "
-            f"python run.py experiment={own.name}, or add --fewer"
+            f"{own.command}, or add --fewer"
         )
 
 
@@ -84,6 +96,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("experiments", nargs="*", metavar="experiment", help=f"of {', '.join(known)}")
     parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED}, write pages and documents")
     parser.add_argument("--fewer", action="store_true", help="record even if that leaves fewer runs on a page")
+    parser.add_argument("--results", type=Path, default=OWN, help="folder of own results (%(default)s)")
     given = tuple(word for word in arguments if "=" in word and not word.startswith("-"))
     chosen = parser.parse_args([word for word in arguments if word not in given])
     if given and (len(chosen.experiments) != 1 or chosen.record):
@@ -93,13 +106,13 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no table for {', '.join(unknown)}; there are {', '.join(known)}")
     if chosen.fewer and not chosen.record:
         parser.error("--fewer says how to record; add --record")
+    if chosen.record and chosen.results != OWN:
+        parser.error(f"only runs in {RESULTS} are recorded; leave out --results")
     failed = 0
     for name in chosen.experiments or known:
         try:
-            text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name, given)
-            print(
-                text or f"{name}: nothing has run yet; {shlex.join(['python', 'run.py', f'experiment={name}', *given])}"
-            )
+            text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name, chosen.results, given)
+            print(text or f"{name}: nothing has run yet; {sweep.command(name, given)}")
         except (ValueError, OSError) as error:
             failed = 1
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -110,8 +123,8 @@ def main(arguments: list[str]) -> int:
             except (ValueError, OSError) as error:
                 failed = 1
                 print(f"error: {document.name}: {' '.join(str(error).split())}", file=sys.stderr)
-    place = RESULTS if chosen.record else PAGES
-    print(f"pages: {place}/tables/*.md, {place}/figures/*.png; figures of single runs: {RUNS}/*/*.png")
+    place = RESULTS if chosen.record else chosen.results / "pages"
+    print(f"pages: {place}/tables/*.md, {place}/figures/*.png; figures of single runs: {chosen.results}/runs/*/*.png")
     return failed
 
 

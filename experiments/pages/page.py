@@ -74,7 +74,7 @@ def runs_shown(text: str) -> int:
     >>> runs_shown("3 of 30 runs of `python run.py experiment=ip_protection`; commit ...")
     3
     """
-    said = re.findall(r"^(\d+) of \d+ runs of `python run\.py", text, flags=re.MULTILINE)
+    said = re.findall(r"^(\d+) of \d+ runs of `python ", text, flags=re.MULTILINE)
     return int(said[-1]) if said else 0
 
 

@@ -1,4 +1,4 @@
-"""How far an experiment is: which of its runs are done, running, failed or missing, and what is still to go."""
+"""How far an experiment is: which of its runs are done, refused, running, failed or missing, and what is to go."""
 
 import hashlib
 import json
@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 from experiments.pages import sweep
 from experiments.storage import configuration, failure, record
 from experiments.storage.files import ROOT, held, write
+from experiments.study import plan
 
 RECORDED = ROOT / "results" / "recorded"
-SCALES = ("mini", "mid", "paper")
-"""From minutes and no files, over hours and some files, to the papers' own models."""
-STATES = ("done", "recorded", "running", "failed", "missing")
+SCALES = ("toy", "mini", "mid", "paper")
+"""From seconds that show no more than that all works, over minutes or hours and some files, to the papers' models."""
+STATES = ("done", "recorded", "refused", "running", "failed", "missing")
 
 
 class Place(NamedTuple):
@@ -30,6 +31,8 @@ class Place(NamedTuple):
     """One of STATES: done in the folder of own runs, or recorded elsewhere, and so on."""
     seconds: float | None
     """What it took, if it is done or recorded."""
+    why: str = ""
+    """The stated reason, if it is refused."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ class Standing:
 
     @property
     def complete(self) -> bool:
-        """Whether all runs lie in one place, of which a page can be made: own ones, or recorded ones."""
-        return all(run.seconds is not None for run in self.runs)
+        """Whether nothing is left to do."""
+        return not self.left
+
+    @property
+    def left(self) -> list[Place]:
+        """The runs that are neither there nor refused."""
+        return [run for run in self.runs if run.seconds is None and run.state != "refused"]
 
     @property
     def seconds(self) -> float:
@@ -60,7 +68,7 @@ class Standing:
 
     def to_go(self) -> tuple[float, int]:
         """Seconds that the other runs will take by these records, and how many runs nothing is known about."""
-        rest = [self.paces.get(run.label) for run in self.runs if run.seconds is None]
+        rest = [self.paces.get(run.label) for run in self.left]
         return sum(pace for pace in rest if pace is not None), rest.count(None)
 
 
@@ -81,6 +89,8 @@ def standing(
     given = given or {}
     jobs, first = composed(name, Path(given.get("cache", "cache")))
     own = Path(given.get("results", "results")) / "runs"
+    if name in configuration.names("study"):
+        return of_study(name, own, recorded or RECORDED, recorded_count=bool(recorded))
     return judged(name, jobs, own, recorded or RECORDED, missing(name, first, given), recorded_count=bool(recorded))
 
 
@@ -96,6 +106,7 @@ def judged(
     """The same of jobs (folder, method's label), by what lies in both folders; a damaged record counts as failed."""
     own = {folder: _seconds(records / folder) for folder, _ in jobs}
     others = {folder: _seconds(recorded / folder) for folder, _ in jobs}
+    reasons = failure.refusals(recorded) if recorded_count else {}
     places = []
     for folder, label in jobs:
         if own[folder] is not None:
@@ -104,11 +115,27 @@ def judged(
             places.append(Place(label, "running", None))
         elif recorded_count and others[folder] is not None:
             places.append(Place(label, "recorded", others[folder]))
+        elif why := failure.refused(records / folder) or reasons.get(folder):
+            places.append(Place(label, "refused", None, why))
         else:
             odd = failure.file(records / folder).exists() or (records / folder / "report.json").exists()
             places.append(Place(label, "failed" if odd else "missing", None))
     paces = _paces(jobs, others) | _paces(jobs, own)
     return Standing(name, places, needs, paces)
+
+
+def of_study(name: str, records: Path, recorded: Path, *, recorded_count: bool = True) -> Standing:
+    """The same of a study, whose trials take the place of runs; one that was refused is done with."""
+    planned = plan.plan(name)["trials"]
+    there = [plan.trials(plan.file(name, folder))[:planned] for folder in (records, recorded)]
+    pace = [trial["seconds"] for trials in there for trial in trials if trial["seconds"]]
+    own, others = (
+        [Place("trial", state, trial["seconds"] or 0.0) for trial in trials]
+        for state, trials in zip(("done", "recorded"), there, strict=True)
+    )
+    shown = own if len(own) >= len(others) or not recorded_count else others
+    rest = [Place("trial", "missing", None)] * (planned - len(shown))
+    return Standing(name, shown + rest, {}, {"trial": mean(pace)} if pace else {})
 
 
 def missing(name: str, config: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
@@ -137,8 +164,10 @@ def composed(name: str, cache: Path) -> tuple[list[tuple[str, str]], dict[str, A
     """The experiment's jobs as (folder, method's label), and the first one's configuration.
 
     Composing a large sweep takes longer than looking for its runs, so the outcome is kept in `cache`, under a name
-    made of all configurations and all code.
+    made of all configurations and all code. A study has no jobs before it is done, but what all of them share.
     """
+    if name in configuration.names("study"):
+        return [], configuration.resolved(*plan.plan(name)["base"])
     file = cache / "sweeps" / f"{name}-{_sources()}.json"
     with suppress(OSError, ValueError):
         kept = json.loads(file.read_text())

@@ -1,6 +1,5 @@
 """An experiment: the jobs of its sweep as composed configurations, each with its record where there is one."""
 
-import copy
 import re
 import shlex
 from collections.abc import Iterable
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
 
 from experiments.commands.door import admitted
 from experiments.storage import configuration, record
-from experiments.storage.files import ROOT
+from experiments.study import plan
 
 
 class Run(NamedTuple):
@@ -49,7 +47,7 @@ class Experiment:
     @property
     def command(self) -> str:
         """What makes its runs."""
-        return shlex.join(["python", "run.py", f"experiment={self.name}", *self.given])
+        return command(self.name, self.given)
 
     @property
     def done(self) -> list[Run]:
@@ -93,14 +91,23 @@ class Experiment:
 def experiment(name: str, records: Path, given: tuple[str, ...] = ()) -> Experiment:
     """The experiment of that name, with the records that lie in the folder `records`; `given` as on the command line.
 
+    A study is an experiment, too: its runs are those that its completed trials have come to.
+
     Raises:
         ValueError: if one of them is damaged, names it and the remedy.
         OSError: if one cannot be read.
     """
-    configs = jobs(name, given)
+    configs = plan.runs(name, records) if name in configuration.names("study") else jobs(name, given)
     folders = [records / record.folder(config).name for config in configs]
     found = [record.finished(folder, folder.name) for folder in folders]
     return Experiment(name, page(name), [Run(*one) for one in zip(configs, folders, found, strict=True)], given)
+
+
+def command(name: str, given: tuple[str, ...] = ()) -> str:
+    """What makes the runs of the experiment, or of the study, of that name."""
+    study = name in configuration.names("study")
+    words = ["-m", "experiments.study", f"study={name}"] if study else ["run.py", f"experiment={name}", *given]
+    return shlex.join(["python", *words])
 
 
 @cache
@@ -112,7 +119,7 @@ def jobs(name: str, given: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in (swept | anew).items()])
     choices = product(*([(sweep.key_or_group, value) for value in _values(sweep)] for sweep in parsed))
     base = (chosen, *(one for one in given if one.partition("=")[0] not in anew))
-    return [_job(base, job) for job in choices]
+    return [admitted(configuration.varied(base, job)) for job in choices]
 
 
 @cache
@@ -124,21 +131,6 @@ def page(name: str) -> dict[str, Any]:
 def look_up(config: dict[str, Any], key: str) -> Any:
     """The value at a dotted key."""
     return reduce(lambda part, name: part[name], key.split("."), config)
-
-
-def _job(base: tuple[str, ...], choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """One job's configuration; jobs that differ in plain values alone share the slow part, composing."""
-    groups = [f"{key}={value}" for key, value in choices if (ROOT / "conf" / key).is_dir()]
-    config = copy.deepcopy(_composed(base[0], *groups, *base[1:]))
-    for key, value in choices:
-        if not (ROOT / "conf" / key).is_dir():
-            OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
-    return admitted(config)
-
-
-@cache
-def _composed(*overrides: str) -> DictConfig:
-    return configuration.composed(*overrides)
 
 
 def _values(override: Any) -> list[str]:

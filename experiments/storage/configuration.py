@@ -1,10 +1,14 @@
 """The configuration that `run.py` would compose, for programs that start no run: pages, benchmarks, tests."""
 
+import copy
+from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import cache
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.storage.files import ROOT
@@ -32,6 +36,30 @@ def resolved(*overrides: str) -> dict[str, Any]:
 def plain(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain values, every interpolation resolved."""
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+def varied(base: tuple[str, ...], choices: Iterable[tuple[str, str]]) -> DictConfig:
+    """What `composed` makes of base and then choices, (key, value) as on the command line.
+
+    Those that differ in plain values alone share the slow part, composing.
+    """
+    choices = list(choices)
+    config = copy.deepcopy(_shared(*base, *(f"{key}={value}" for key, value in choices if _is_file(key, value))))
+    for key, value in choices:
+        if not _is_file(key, value):
+            override = OverridesParser.create().parse_override(f"{key}={value}")
+            OmegaConf.update(config, key, override.value())  # settings in braces change some of a part, as in Hydra
+    return config
+
+
+@cache
+def _shared(*overrides: str) -> DictConfig:
+    return composed(*overrides)
+
+
+def _is_file(key: str, value: str) -> bool:
+    """Whether a choice is one of a group's files by its name, which has to be composed."""
+    return (ROOT / "conf" / key).is_dir() and not value.startswith("{")
 
 
 def part(group: str, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,31 @@ from experiments.storage.files import write
 def file(folder: Path) -> Path:
     """Where a run's folder says why the run failed."""
     return folder / "failed.json"
+
+
+def refused(folder: Path) -> str | None:
+    """The reason for which the run of this folder was refused; None if it was not, or failed in another way."""
+    try:
+        content = json.loads(file(folder).read_text())
+        return content["reason"] if content.get("refused") else None
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def refusals(records: Path) -> dict[str, str]:
+    """Runs that were refused when the others in this folder were recorded: name -> reason."""
+    try:
+        return json.loads((records / "refused.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def keep_refusals(records: Path, found: Mapping[str, str]) -> None:
+    """Add refusals to those of the folder; a run that has a record by now is refused no more."""
+    known = refusals(records)
+    content = {name: why for name, why in (known | dict(found)).items() if not (records / name).is_dir()}
+    if content != known:
+        write(records / "refused.json", json.dumps(dict(sorted(content.items())), indent=1).encode())
 
 
 @contextmanager
@@ -31,6 +56,7 @@ def kept(folder: Path, config: dict[str, Any]) -> Iterator[None]:
         content = {
             "reason": reason(error),
             "traceback": trace,
+            "refused": isinstance(error, MISTAKES) and not isinstance(error, OSError),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
         }

@@ -20,7 +20,7 @@ FLOORS = [
     ["experiments.interfaces"],
     ["experiments.storage", "experiments.offers"],
     ["experiments.commands.door"],
-    ["experiments.networks", "experiments.statistics"],
+    ["experiments.networks", "experiments.statistics", "experiments.study"],
     ["experiments.samples", "experiments.training"],
     ["experiments.queries"],
     ["experiments.methods"],
@@ -32,7 +32,8 @@ FLOORS = [
         *("experiments.embed", "experiments.track", "experiments.status", "experiments.page"),
         "experiments.testbeds.pairwise.compare",
     ],
-    ["run", "benchmarks", "experiments.reproduce"],
+    ["benchmarks", "experiments.reproduce"],
+    ["run"],
 ]
 """From the ground up; what stands on one floor does not know its neighbours."""
 HEAVY = {"experiments": ["wandb"], "modelgif_core": ["hydra", "omegaconf", "wandb", "pandas", "matplotlib", "timm"]}

@@ -76,3 +76,15 @@ def test_what_wandb_did_not_take_is_recorded_and_sent_later_and_only_once(progra
         assert server.taken == [report.parent.name]
     report.write_text(report.read_text() + "\n")  # measured again
     assert tracking.missing(tmp_path / "results") == [report.parent]
+
+
+@pytest.mark.slow
+def test_every_job_of_a_wandb_sweep_is_one_run_there_also_if_it_was_measured_before(tmp_path):
+    words = [*TOY, "method=agreement", "wandb=offline"]
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WANDB_SWEEP_ID": "sweep123"}
+    for job in ("job1", "job2"):
+        environment = os.environ | own | {"WANDB_RUN_ID": job}
+        subprocess.run([sys.executable, str(ROOT / "run.py"), *words], cwd=tmp_path, env=environment, check=True)
+    sent = [folder.name.rpartition("-")[2] for folder in (tmp_path / "results" / "wandb").glob("offline-run-*")]
+    assert sorted(sent) == ["job1", "job2"]
+    assert len(list(tmp_path.glob("results/runs/*/report.json"))) == 1

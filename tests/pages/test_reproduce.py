@@ -1,8 +1,14 @@
 """One command per scale: what it says first, what it refuses, and how two of them share the work."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
+from conftest import ROOT
 
 from experiments import reproduce
 from experiments.pages.standing import Place, Standing
@@ -23,7 +29,7 @@ def toy(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "of_scale", lambda scale: list(found))
     monkeypatch.setattr(reproduce, "composed", lambda name, cache: ([], configs[name]))
     monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: found[name])
-    monkeypatch.setattr(reproduce, "made", lambda name, words: made.append((name, list(words))) or True)
+    monkeypatch.setattr(reproduce, "made", lambda name, words, results: made.append((name, list(words))) or True)
     return made
 
 
@@ -45,8 +51,8 @@ def test_what_is_missing_is_made_and_what_lacks_its_folder_is_not_begun(toy, cap
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "there is no scale ''; scale= one of mini, mid, paper"),
-        (["scale=maxi"], "there is no scale 'maxi'; scale= one of mini, mid, paper"),
+        ([], "there is no scale ''; scale= one of toy, mini, mid, paper"),
+        (["scale=maxi"], "there is no scale 'maxi'; scale= one of toy, mini, mid, paper"),
         (["mini"], "'mini' is no setting; key=value is needed, such as scale=mini"),
         (["scale=mini", "dry_run=maybe"], "dry_run must be true or false, not 'maybe'"),
         (["scale=mini", "testbed.budget=8"], "testbed.budget would make other runs than those of the tables"),
@@ -87,7 +93,49 @@ def test_the_programs_of_an_experiment_end_at_the_first_that_fails(monkeypatch):
         return type("Ended", (), {"returncode": int("experiment=toy" in command and "-m" not in command)})()
 
     monkeypatch.setattr(reproduce.subprocess, "run", run)
-    assert not reproduce.made("toy", ["device=cpu"])
+    assert not reproduce.made("toy", ["device=cpu"], "results")
     assert [command[-1] for command in called] == ["device=cpu", "device=cpu"]
     assert called[0][:2] == ["-m", "experiments.prepare"]
     assert called[1][0].endswith("run.py")
+
+
+def test_what_is_refused_for_a_stated_reason_is_not_tried_again(toy, monkeypatch, capsys):
+    refused = Standing("done", [Place("fields", "recorded", 5.0), Place("zest", "refused", None, "no")], {}, {})
+    monkeypatch.setattr(reproduce, "of_scale", lambda scale: ["open"])
+    monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: refused)
+    assert reproduce.main(["scale=mini"]) == 0
+    assert "all is there" in capsys.readouterr().out
+    assert not toy
+
+
+TOY = ["experiment=reproduce", "scale=toy", "wandb=disabled", "results=own"]
+"""The whole command at the scale of seconds."""
+
+
+def begin(place):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "run.py"), *TOY]
+    return subprocess.Popen(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+@pytest.mark.slow
+def test_killed_and_given_twice_at_once_every_run_is_measured_once_and_the_page_lies_where_results_do(tmp_path):
+    killed = begin(tmp_path)
+    while killed.poll() is None and not list(tmp_path.glob("own/runs/*/report.json")):
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.glob("own/runs/*/report.json")}
+    assert before
+    both = [begin(tmp_path), begin(tmp_path)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    reports = list(tmp_path.glob("own/runs/*/report.json"))
+    assert len(reports) == 2
+    assert before.items() <= {file: file.stat().st_mtime_ns for file in reports}.items()
+    assert "2 of 2; none is missing" in (tmp_path / "own" / "pages" / "tables" / "smoke.md").read_text()
+    last = begin(tmp_path)
+    assert "all is there: nothing to measure" in last.communicate()[0]
+    assert last.returncode == 0

@@ -6,8 +6,9 @@ import pytest
 
 from experiments import status
 from experiments.pages import standing, sweep
-from experiments.storage import configuration, identity, record
+from experiments.storage import configuration, failure, identity, record
 from experiments.storage.files import held, lock
+from experiments.study import plan
 
 
 def recorded(folder, number, seconds):
@@ -99,8 +100,41 @@ def test_the_table_shows_counts_times_and_needs_as_plain_text(runs, capsys):
     status.show([standing.judged("toy", jobs, own, others, {"root=data": "photographs, [any] size"})])
     head, row, needs = capsys.readouterr().out.splitlines()
     assert head.split() == ["experiment", *standing.STATES, "measured", "to", "go"]
-    assert row.split() == ["toy", "2", "1", "0", "1", "2", "0:01:10", "0:00:55", "and", "1", "unknown"]
+    assert row.split() == ["toy", "2", "1", "0", "0", "1", "2", "0:01:10", "0:00:55", "and", "1", "unknown"]
     assert needs == "toy needs root=data: photographs, [any] size"
+
+
+def test_what_is_refused_for_a_stated_reason_is_neither_missing_nor_failed_nor_to_go(runs, capsys):
+    own, others, jobs = runs
+    (own / "odd" / "failed.json").write_text(json.dumps({"reason": "no spread", "refused": True}))
+    failure.keep_refusals(others, {"none": "no classes", jobs[2][0]: "by now recorded"})
+    found = standing.judged("toy", jobs[:-1], own, others, {})
+    assert found.counts == {"done": 2, "recorded": 1, "refused": 2}
+    assert found.complete
+    assert found.to_go() == (0, 0)
+    status.show([found])
+    assert "toy refuses labels, 1 of its runs: no classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(ValueError("no"), "no"), (OSError("full"), None), (KeyError("a"), None)]
+)
+def test_a_mistake_is_a_refusal_and_neither_a_bug_nor_a_full_disk_is(error, expected, tmp_path):
+    with pytest.raises(type(error)), failure.kept(tmp_path, dict.fromkeys(("name", "testbed", "method", "seed"))):
+        raise error
+    assert failure.refused(tmp_path) == expected
+
+
+def test_a_study_counts_its_trials_and_what_they_took(tmp_path, monkeypatch):
+    file = plan.file("field_options", tmp_path / "runs")
+    planned = plan.plan("field_options")["trials"]
+    plan.keep(file, [{"state": "complete", "seconds": 4.0, "values": [1.0]}, {"state": "refused", "seconds": None}])
+    found = standing.of_study("field_options", tmp_path / "runs", tmp_path / "recorded")
+    assert found.counts == {"done": 2, "missing": planned - 2}
+    assert found.to_go() == (4.0 * (planned - 2), 0)
+    file.write_text(file.read_text().replace("4.0", "5.0"))
+    with pytest.raises(ValueError, match=f"{file.name} is damaged"):
+        plan.trials(file)
 
 
 def test_of_what_nothing_is_known_no_time_is_told(tmp_path):
@@ -135,8 +169,8 @@ def test_every_page_says_its_scale_itself(name):
 
 
 @pytest.mark.parametrize("name", configuration.names("page"))
-def test_a_page_names_every_folder_that_its_experiment_needs(name):
-    config = configuration.resolved(f"experiment={name}")
+def test_a_page_names_every_folder_that_its_experiment_needs(name, tmp_path):
+    _, config = standing.composed(name, tmp_path)
     needs = sweep.page(name).get("needs") or {}
     there = {sweep.look_up(config, key) for key in needs}
     fetched = {config["testbed"]["zoo"].get("root")} if "url" in config["testbed"]["zoo"] else set()

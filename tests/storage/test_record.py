@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 def test_every_committed_record_names_its_own_folder():
     from conftest import ROOT
 
-    for folder in (ROOT / "results" / "recorded").glob("*"):
+    for folder in filter(Path.is_dir, (ROOT / "results" / "recorded").glob("*")):
         assert record.finished(folder, folder.name)
         assert {file.name for file in folder.iterdir()} == {"report.json", *record.finished(folder)["files"]}
 
