@@ -150,4 +150,4 @@ def test_the_smoke_experiment_runs_both_its_methods_and_each_is_a_run_of_wandb_o
 def test_prepare_says_how_many_models_are_ready(command):
     done = command("-m", "experiments.prepare", *TOY)
     assert done.returncode == 0, done.stderr
-    assert "58 models are ready, 0 of them new" in done.stderr
+    assert "64 models are ready, 0 of them new" in done.stderr

@@ -45,10 +45,10 @@ def test_the_last_part_writes_the_table(command, tmp_path):
     for shard, left in ((0, 29), (1, 0)):
         done = command("-m", "experiments.embed", *SKETCH, f"shard={shard}", "shards=2")
         assert done.returncode == 0, done.stderr
-        assert f"{left} of 58 left" in done.stderr
+        assert f"{left} of 64 left" in done.stderr
         tables = list(tmp_path.glob("results/embeddings/*/distances.csv"))
         assert len(tables) == (left == 0)
-    assert pd.read_csv(tables[0], index_col=0).shape == (58, 58)
+    assert pd.read_csv(tables[0], index_col=0).shape == (64, 64)
 
 
 def test_a_method_without_embeddings_is_refused(command):
