@@ -61,7 +61,7 @@ def recorded() -> Recorded:
         FileNotFoundError: if there is no such record.
     """
     found = []
-    for folder in sorted(RECORDED.iterdir()):
+    for folder in sorted(file.parent for file in RECORDED.glob("*/report.json")):
         report = record.finished(folder)
         if report and report["config"]["name"] == "ip_protection" and report["config"]["method"]["label"] == "ModelGiF":
             table = pd.read_csv(folder / "distances.csv")

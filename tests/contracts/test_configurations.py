@@ -26,7 +26,7 @@ def test_a_zoo_fits_one_testbed_and_the_others_say_why_not(zoo, config):
         assert made.pairs()
         assert all(source in made.zoo and target in made.zoo for source, target in made.pairs())
     assert len(fitting) == 1
-    assert all("role" in refusal for refusal in refusals)
+    assert all("role" in refusal or "samples" in refusal for refusal in refusals)  # unlearning's zoos bring them
 
 
 @pytest.mark.parametrize("samples", ["digits", "toy"])
