@@ -9,7 +9,6 @@ from experiments.pages import __main__ as pages
 from experiments.pages import page, sweep
 from experiments.storage import record
 
-
 FORGETTING = {name for name in options("testbed/zoo") if name.startswith("unlearning") or name == "toy_forgetting"}
 
 

@@ -66,10 +66,16 @@ def test_a_command_composes_or_is_understood(document, line, config, monkeypatch
             composes(words, config)
         case ["python", "-m", "experiments.reproduce", *words]:
             settings(words)
+        case ["python", "-m", "experiments.study", chosen, *_]:
+            assert chosen.removeprefix("study=") in options("study")
         case ["python", "-m", "experiments.status", *words]:
             assert set(words) <= set(options("page"))
         case ["python", "-m", module, *words]:
             understood(module, words, monkeypatch)
+        case ["wandb", "sweep", file]:
+            assert (ROOT / file).exists()
+        case ["wandb", "agent", *_]:
+            pass
         case _:
             pytest.fail(f"{document}: no test knows what {line!r} does")
 
