@@ -89,6 +89,7 @@ def test_on_a_full_disk_a_program_ends_in_one_line_and_goes_on_when_there_is_spa
     )
 
 
+@pytest.mark.slow
 @own_mounts
 def test_where_nobody_may_write_what_is_finished_answers_and_all_else_ends_in_one_line(command, on_disk, tmp_path):
     assert command(*RUN).returncode == 0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from conftest import ROOT, TOY
 
 RUN = str(ROOT / "run.py")
@@ -15,6 +16,7 @@ RUN = str(ROOT / "run.py")
 QUICK = [*TOY, "wandb=disabled"]
 
 
+@pytest.mark.slow
 def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one(command, tmp_path):
     sweep = ["-m", *QUICK, "method=modelgif,agreement"]
     serial = command(RUN, *sweep, "results=serial")
@@ -29,6 +31,7 @@ def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one(command, tmp_
     assert tables["parallel"] == tables["serial"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_a_run_leaves_no_record_or_a_whole_one_and_then_gives_the_same_table(command, tmp_path):
     began = time.monotonic()
     command(RUN, *QUICK, "results=whole")

@@ -77,6 +77,7 @@ def test_good_jobs_finish_and_failed_ones_are_named_with_reason_and_folder(mix, 
     tally("sweeps with jobs that fail", 1, survived="every good job is done, every failed one named with its reason")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_shall_stop_begins_no_more_jobs_and_one_that_goes_on_finds_what_is_finished(command, tmp_path):
     sweep = ["-m", *QUICK, "method=agreement", "testbed.budget=8,161,9"]
     stopped = command(RUN, *sweep, "on_error=stop")

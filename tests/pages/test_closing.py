@@ -92,6 +92,7 @@ def watched(*words, folder):
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_a_single_run_ends_with_its_numbers_and_a_sweep_with_one_line_a_run(tmp_path):
     quick = [*TOY, "wandb=disabled"]
     alone = watched(*quick, "method=agreement", folder=tmp_path)

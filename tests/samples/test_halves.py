@@ -61,7 +61,8 @@ def test_a_rehearsed_zoo_has_a_model_of_every_role_and_family_of_the_whole_one(c
 
     whole, small = zoo(), zoo("dry_run=true")
     of = [{(model.role, model.architecture) for model in models.values()} for models in (whole, small)]
-    assert of[0] == of[1]
+    # One independent model of each family learns from few images, and nobody keeps what it was halfway.
+    assert {one for one in of[0] if one[0] != "independent_early"} == of[1]
     assert len(small) == len(of[1]) < len(whole)
 
 

@@ -43,6 +43,7 @@ def searched(place, chosen=CHOSEN, do=run.main):
     return plan.trials(place / "runs" / "toy.json"), search.opened("toy", chosen, place / "studies" / "toy.db")
 
 
+@pytest.mark.slow
 def test_a_trial_is_made_of_ordinary_runs_and_what_is_measured_is_found(tmp_path):
     trials, _ = searched(tmp_path)
     assert [trial["state"] for trial in trials] == ["complete"] * 2
@@ -59,6 +60,7 @@ def test_a_trial_is_made_of_ordinary_runs_and_what_is_measured_is_found(tmp_path
     assert made.items() <= {file: file.stat().st_mtime_ns for file in tmp_path.glob("runs/*/report.json")}.items()
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been_and_counts_no_killed_trial(tmp_path):
     whole, _ = searched(tmp_path / "whole", FRONT)
     done = []

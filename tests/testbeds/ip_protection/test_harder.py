@@ -195,7 +195,10 @@ def test_a_hidden_copy_cannot_have_the_role_of_other_models(tmp_path):
 def test_the_zoo_of_hidden_copies_is_the_default_one_and_five_attacks_that_are_scored(config):
     hard = config("testbed/zoo=lineage_hard", "testbed/attacks=hard", "testbed.extractions=[]")["testbed"]
     assert [*hard["attacks"]] == [*hard["zoo"].pop("harder")] == HIDDEN
-    assert hard["zoo"] == config()["testbed"]["zoo"]
+    assert hard["zoo"].pop("numbers")["held_out"] * len(hard["zoo"]["networks"]) >= 19  # else no p is at most 5 %
+    default = config()["testbed"]["zoo"]
+    del default["numbers"]
+    assert hard["zoo"] == default
 
 
 def test_copies_that_answer_almost_like_the_victim_are_at_almost_no_divergence():

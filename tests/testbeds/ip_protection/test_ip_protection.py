@@ -94,7 +94,7 @@ def test_roles_that_select_or_calibrate_are_never_scored(testbed):
     kept = {
         model.role for model in testbed.zoo.values() if model.role.startswith(("held_out", "independent", "surrogate"))
     }
-    assert len(kept) == 5
+    assert len(kept) == 7
     assert not scored & kept
     met = {testbed.zoo[target].role for _, target in testbed.pairs()}
     assert met == scored | {role for role in kept if role.startswith("held_out")}

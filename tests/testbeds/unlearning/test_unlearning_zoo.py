@@ -194,6 +194,7 @@ def test_a_reference_from_elsewhere_is_taken_as_it_is_and_must_know_the_classes(
         small(weights=partial(network, seed=0, classes=3))["reference"].prepare()
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_no_data_and_scores(command):
     settings = [
         "testbed=unlearning",
