@@ -67,8 +67,8 @@ def bundle() -> str:
 
 
 def wing(found: Experiment) -> str:
-    """The folder of the testbed that the experiment belongs to."""
-    return found.runs[0].config["testbed"]["_target_"].split(".")[2]
+    """The folder of the testbed that the experiment belongs to; empty for a search that has not been run."""
+    return found.runs[0].config["testbed"]["_target_"].split(".")[2] if found.runs else ""
 
 
 def testbed(name: str, says: Mapping[str, Any], found: list[Experiment], folder: Path) -> dict[str, Any]:
