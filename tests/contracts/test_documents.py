@@ -169,8 +169,6 @@ def test_the_readme_is_short_and_leads_to_each_testbed():
 @pytest.mark.parametrize("document", [name for name, text in DOCUMENTS.items() if "```python" in text])
 def test_python_in_a_document_runs(document):
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTS[document], flags=re.DOTALL)
-    if "import compare" in code and not hasattr(experiments, "compare"):
-        pytest.skip("compare is being built")
     if "import faiss" in code:
         pytest.importorskip("faiss", reason="an extra")
     models = {name: nn.Sequential(nn.Flatten(), nn.Linear(192, 5)) for name in ("one", "other")}
