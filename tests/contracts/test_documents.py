@@ -14,7 +14,6 @@ import torch
 from conftest import ROOT, options
 from torch import nn
 
-import experiments
 from experiments.pages import sweep
 from experiments.pages.documents import blocks, headline, methods
 from experiments.reproduce import settings
