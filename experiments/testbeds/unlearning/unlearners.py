@@ -54,8 +54,9 @@ def neg_grad_plus(
 ) -> nn.Module:
     """NegGrad+ (a baseline of Kurmanji et al., 2023): minimises alpha L(retain) - (1 - alpha) L(forget).
 
-    A batch of each, the forgotten ones in turn for as long as retained ones last. The authors tune alpha for each data
-    set; epochs, rate and alpha here are plain choices.
+    A batch of each, the forgotten ones in turn for as long as retained ones last. The authors publish alpha 0.9999,
+    five hundred times gentler on forgotten samples than the 0.95 that small zoos may need; epochs, rate and alpha here
+    are plain choices.
     """
     refuse_outside_unit(alpha, "alpha")
     student, generator, _ = begin(model, retain, forget, seed)
