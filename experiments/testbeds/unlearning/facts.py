@@ -1,7 +1,10 @@
 """What the testbed asks about every model of its zoo: accuracies on all pools, and how sure it is of the forgotten."""
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from experiments.interfaces import POOLS, Pools, labels_of
@@ -9,6 +12,8 @@ from experiments.networks.forward import accuracy, log_odds, predictions
 
 REMEMBERED = 500
 """For how many forgotten training images a model's facts hold its log-odds."""
+DIGITS = 3
+"""Of a log-odds there, behind the point."""
 
 
 def accuracies(model: nn.Module, pools: Pools) -> dict[str, float]:
@@ -24,5 +29,19 @@ def known(model: nn.Module, pools: Pools) -> dict[str, Any]:
     return {
         **{f"accuracy_{name}": share for name, share in shares.items()},
         "accuracy": shares["retain_unseen"],
-        "log_odds": [round(value, 3) for value in odds.tolist()],
+        "log_odds": [round(value, DIGITS) for value in odds.tolist()],
     }
+
+
+def twins(facts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Pairs of models that are one, whatever made them: whose facts agree but for the rounding of log-odds.
+
+    An edit that no seed changes, or that no verifier of probabilities can see, would count its copies as so many models.
+    """
+    odds = {name: np.array(known["log_odds"]) for name, known in facts.items()}
+    shares = {name: [known[f"accuracy_{pool}"] for pool in POOLS] for name, known in facts.items()}
+    return [
+        (one, other)
+        for one, other in combinations(facts, 2)
+        if shares[one] == shares[other] and np.abs(odds[one] - odds[other]).max() <= 2.5 * 10**-DIGITS
+    ]

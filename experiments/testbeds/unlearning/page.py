@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.pages import plots
-from experiments.pages.section import NOTHING, decimal, estimate, mean, section
+from experiments.pages.section import NOTHING, decimal, estimate, mean, section, values
 from experiments.pages.sweep import Experiment, Run
 from experiments.statistics.intervals import auc
 from experiments.storage import record
@@ -29,7 +29,7 @@ def believed(found: Experiment) -> str:
         "**Whom each verifier believes**: share of the models of each role, over all zoos, whose distance from the "
         "calibrating retrained models stays below these models' own 95 % prediction bound. The first columns have "
         "truly forgotten; a verifier is fooled wherever it believes one of the others that knows. A field that "
-        "vanishes is not believed." + _footnote(aside),
+        "vanishes is not believed." + _counted_twice(found) + _footnote(aside),
         table.map(decimal).rename(index={label: f"{label} †" for label in aside}),
     )
 
@@ -195,6 +195,12 @@ def _footnote(labels: list[str]) -> str:
         f" † {', '.join(labels)} took the calibrating models as examples of what it looks for: their spread, on which "
         f"belief rests, says nothing of new models, so its cells are {NOTHING}."
     )
+
+
+def _counted_twice(found: Experiment) -> str:
+    """What to say where a zoo has two suspects that are one model; nothing where it has none."""
+    most = max(values(found.metrics(found.runs), "twins"), default=0)
+    return f" Of one zoo's suspects {most:.0f} pairs are one model each, which counts twice." if most else ""
 
 
 def _by_seed(runs: list[Run]) -> dict[int, Run]:

@@ -14,6 +14,7 @@ import pandas as pd
 from experiments.commands.refusal import nearest
 from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
 from experiments.statistics.intervals import auc, named, prediction_bound, refuse_dead, spearman, tpr_at_fpr
+from experiments.testbeds.unlearning.facts import twins
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
@@ -142,6 +143,7 @@ class Unlearning:
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
         metrics["dead_models"] = int(suspects["reference"].isna().sum())
+        metrics["twins"] = len(twins({name: self.zoo[name].facts() for name in suspects.index}))
         return Report(metrics, {"suspects": suspects, "curves": curves})
 
     def _verdicts(self, mean: pd.Series) -> pd.DataFrame:

@@ -113,17 +113,18 @@ def ssd(
     seed: int,
     alpha: float = 10.0,
     dampening: float = 1.0,
-    batch_size: int = 1,
+    batch_size: int = 64,
 ) -> nn.Module:
     """Selective Synaptic Dampening (Foster et al., 2024): shrinks weights, trains nothing.
 
-    Importance I is the mean squared gradient of the loss, in eval mode: of single samples, as in the paper; the
-    authors' program squares means over batches of 64, which is another quantity and needs another alpha. Where
-    I_forget > alpha I_all, a weight is multiplied by min(dampening I_all / I_forget, 1).
+    Importance I is the mean over batches of the squared gradient of a batch's mean loss, in eval mode: of 64 samples,
+    as in the authors' program, which their alpha of 10 belongs to. Batches of one are what the paper's formula says,
+    another quantity: I_all holds the forgotten samples too, so that nothing is selected unless alpha is below the
+    number of all samples for each forgotten one. Where I_forget > alpha I_all, a weight is multiplied by
+    min(dampening I_all / I_forget, 1). The seed deals the samples into batches.
 
     Raises:
-        ValueError: if no weight is selected. I_all holds the forgotten samples too, so that single-sample gradients
-            select nothing unless alpha is below the number of all samples for each forgotten one.
+        ValueError: if no weight is selected.
     """
     if alpha <= 0 or dampening < 0 or batch_size < 1:
         found = f"{alpha}, {dampening} and {batch_size}"
@@ -133,8 +134,7 @@ def ssd(
     overall, own = (_importance(student, part, generator, batch_size) for part in (everything, forget))
     chosen = [mine > alpha * all_ for mine, all_ in zip(own, overall, strict=True)]
     if not any(part.any() for part in chosen):
-        bound = len(everything.inputs) / len(forget.inputs)
-        raise ValueError(f"alpha {alpha} selects no weight; single-sample gradients need one below {bound:.3g}")
+        raise ValueError(f"alpha {alpha} selects no weight in batches of {batch_size}; take a smaller one")
     with torch.no_grad():
         for parameter, part, mine, all_ in zip(student.parameters(), chosen, own, overall, strict=True):
             parameter[part] *= (dampening * all_[part] / mine[part]).clamp(max=1)

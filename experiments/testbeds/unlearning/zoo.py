@@ -70,7 +70,7 @@ def unlearning(
         approximate: the paper's method, (model, retain, forget, epochs, seed, after_epoch) -> model, and its epochs;
             None leaves it out, as does a random share, since it draws labels of other classes.
         retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
-        copies: models of every other kind.
+        copies: models of every other kind, but for edits that no seed changes, of which there is one.
         checkpoints: after which epochs the weights of retrained, unrelated and approximate models are kept.
         shadows: models of every unlearning method that start from other references and are never scored, for U-LiRA.
         weights: loads a reference from elsewhere; by default it is trained here.
@@ -204,8 +204,9 @@ class Plan:
         """Models that only seem to have forgotten, and those that take encoder and head apart."""
         reference, tune = made["reference"], made["retrain_tune"]
         shifted = partial(fakes.shifted, network=self.network, pools=self.pools)
+        # Whatever its seed, one function under the softmax: a second copy would be the same model counted twice.
+        yield self.recipe("logit_shift", None, makers.logit_shift, reference, network=shifted)
         for number in range(copies):
-            yield self.recipe("logit_shift", number, makers.logit_shift, reference, network=shifted)
             for role, settings in repelled.items():
                 yield self.recipe(role, number, partial(makers.fake_repel, **settings), reference)
             for role, settings in pulled.items():

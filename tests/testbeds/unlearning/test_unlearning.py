@@ -42,6 +42,7 @@ def test_distances_that_know_the_roles_score_perfectly(testbed):
         assert metrics[f"tpr_at_5/{reading}/kept"] == 1
     assert metrics["believed/unrelated"] == 0
     assert metrics["dead_references"] == 0
+    assert metrics["twins"] == 0
 
 
 def test_distances_that_know_nothing_score_by_chance(testbed):

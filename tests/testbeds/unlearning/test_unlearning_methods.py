@@ -185,13 +185,19 @@ def test_ssd_of_single_samples_follows_the_formula_whatever_the_seed():
     factor = torch.where(own > 2 * overall, (1.5 * overall / own).clamp(max=1), 1)
     assert 0.01 < (factor < 1).float().mean() < 0.9
     for seed in (0, 1):
-        new = unlearners.ssd(model, retain, forget, seed=seed, alpha=2, dampening=1.5)
+        new = unlearners.ssd(model, retain, forget, seed=seed, alpha=2, dampening=1.5, batch_size=1)
         assert torch.allclose(new[1].weight, model[1].weight * factor, rtol=1e-3, atol=1e-5)
 
 
 def test_ssd_says_when_alpha_can_select_nothing():
-    with pytest.raises(ValueError, match=r"alpha 10.* selects no weight; .* below 7\.62"):
-        unlearners.ssd(original(), *data(), seed=0)
+    with pytest.raises(ValueError, match=r"alpha 10.* selects no weight in batches of 1; take a smaller one"):
+        unlearners.ssd(original(), *data(), seed=0, batch_size=1)  # at most all samples for each forgotten one: 7.62
+
+
+def test_ssd_of_batches_follows_the_seed_that_deals_them():
+    models = [unlearners.ssd(original(), *data(), seed=seed, alpha=5, batch_size=8) for seed in (0, 0, 1)]
+    assert same(models[0].state_dict(), models[1].state_dict())
+    assert not same(models[0].state_dict(), models[2].state_dict())
 
 
 @pytest.mark.parametrize(("method", "anew"), [("approximate", True), ("salun", True), ("random_label", False)])

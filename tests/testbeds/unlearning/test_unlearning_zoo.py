@@ -10,10 +10,10 @@ from torch import nn
 
 from experiments.interfaces import POOLS, Samples
 from experiments.testbeds.unlearning import relabelling, unlearners
-from experiments.testbeds.unlearning.facts import accuracies
+from experiments.testbeds.unlearning.facts import accuracies, twins
 from experiments.testbeds.unlearning.pools import split
 from experiments.testbeds.unlearning.samples import forgotten_digits, forgotten_toy
-from experiments.testbeds.unlearning.testbed import SEEN
+from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN
 from experiments.testbeds.unlearning.zoo import unlearning as zoo_of
 from experiments.training.fit import fit
 
@@ -67,6 +67,9 @@ def network(*, seed, classes=10):
         return nn.Sequential(*layers).eval()
 
 
+FINETUNE = {"method": partial(unlearners.finetune, epochs=1), "grid": [{"rate": 1e-3}, {"rate": 1e-2}]}
+
+
 @pytest.fixture
 def small(tmp_path):
     """A zoo of tiny networks that takes seconds to make."""
@@ -79,13 +82,10 @@ def small(tmp_path):
             network=network,
             train=partial(fit, rate=1e-2),
             epochs=4,
-            unlearners={
-                "finetune": {"method": partial(unlearners.finetune, epochs=1), "grid": [{"rate": 1e-3}, {"rate": 1e-2}]}
-            },
             repelled={"fake_repel": {"epochs": 1}},
             pulled={"fake_pull": {"epochs": 1}},
             approximate={"method": relabelling.approximate, "epochs": 2},
-            **{"retrains": 2, "copies": 1, "checkpoints": [1, 2], **options},
+            **{"unlearners": {"finetune": FINETUNE}, "retrains": 2, "copies": 1, "checkpoints": [1, 2], **options},
         )
 
     return made
@@ -107,6 +107,19 @@ def test_a_zoo_is_made_whole_and_only_once(small):
     for model in small().values():
         model.prepare()
     assert {model.name: model.facts()["seconds"] for model in zoo.values()} == before
+
+
+def test_no_two_scored_models_are_one_and_a_method_that_no_seed_changes_would_be_found_out(small):
+    def deaf(model, retain, forget, *, seed):
+        return unlearners.finetune(model, retain, forget, seed=0, epochs=1)
+
+    seeded = {"finetune": FINETUNE, "ssd": {"method": partial(unlearners.ssd, alpha=1, batch_size=16)}}
+    zoo = small(copies=2, checkpoints=[], unlearners=seeded | {"deaf": {"method": deaf}})
+    scored = {name: model for name, model in zoo.items() if model.role not in SEEN | HIDDEN}
+    for model in scored.values():
+        model.prepare()
+    assert {"ssd-1", "fake_pull-1", "head_retrained-1", "logit_shift"} <= set(scored)
+    assert twins({name: model.facts() for name, model in scored.items()}) == [("deaf-0", "deaf-1")]
 
 
 def test_a_retrained_model_starts_with_every_tensor_new_unless_it_shares_the_start(config):
