@@ -13,6 +13,7 @@ from itertools import cycle
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.interfaces import Samples, labels_of
 from experiments.networks.forward import predictions
@@ -35,11 +36,28 @@ def neg_grad(
 ) -> nn.Module:
     """Gradient ascent on the forgotten samples' loss (GA of Jia et al., 2023): 5 epochs, rate searched in [1e-5, 0.1].
 
-    The loss has no upper bound: a few steps too many destroy the model.
+    The loss has no upper bound: a few steps too many destroy the model. In training mode, as published: where a class is
+    forgotten, every batch is of that class alone, and BatchNorm's statistics drift to it even at rate 0, which forgets
+    more than the ascent does. `neg_grad_frozen` is the ascent alone.
     """
     student, generator, _ = begin(model, retain, forget, seed)
-    losses = (-cross_entropy(student(inputs), labels) for inputs, labels in batches(forget, generator, epochs=epochs))
-    return descend(student, losses, sgd(student, rate), seed=seed)
+    return descend(student, _ascent(student, forget, generator, epochs), sgd(student, rate), seed=seed)
+
+
+def neg_grad_frozen(
+    model: nn.Module, retain: Samples, forget: Samples, *, seed: int, epochs: int = 5, rate: float = 1e-3
+) -> nn.Module:
+    """`neg_grad` with BatchNorm's statistics as they are: ours, not the authors'. At rate 0 it changes nothing."""
+    student, generator, _ = begin(model, retain, forget, seed)
+    for module in student.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    return descend(student, _ascent(student, forget, generator, epochs), sgd(student, rate), seed=seed)
+
+
+def _ascent(student: nn.Module, forget: Samples, generator: torch.Generator, epochs: int) -> Iterator[Tensor]:
+    for inputs, labels in batches(forget, generator, epochs=epochs):
+        yield -cross_entropy(student(inputs), labels)
 
 
 def neg_grad_plus(
