@@ -42,6 +42,7 @@ QUICK = {
     "adv_tra": ["method.queries.length=8"],  # which the toy budget is a multiple of
     "zest": ["method.queries.masks=60"],
     "zest_few": ["method.queries.masks=60"],
+    "relearn_alone": ["method.represent.cap=30"],
     "relearn_time": ["method.represent.cap=30"],
     "dataset_inference": ["method.queries.examples=40"],
 }
@@ -61,7 +62,7 @@ BY_MODEL = {
 """What depends on these very models, and no testbed can offer or not."""
 BLIND = {
     (name, "unlearning")
-    for name in ("fbi_top", "knn_probe", "linear_probe", "mia_loss", "relearn_time", "retain_accuracy")
+    for name in ("fbi_top", "knn_probe", "linear_probe", "mia_loss", "relearn_alone", "relearn_time", "retain_accuracy")
 }
 """Where the toys do not differ in what is asked: random features all, fitted heads without overfitting."""
 EVERYWHERE = pytest.mark.parametrize(("name", "toy"), list(product(METHODS, TOYS)))

@@ -8,7 +8,7 @@ from functools import cache, partial
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from experiments.interfaces import NEEDS, POOLS, Method, Pools, Samples, Zoo, ZooModel
 from experiments.measure import measure
@@ -33,10 +33,12 @@ SCALARS = [
     "linear_probe",
     "knn_probe",
     "relearn_time",
+    "relearn_alone",
     "mia_entropy",
     "mia_loss",
 ]
 BY_POOLS = [*SCALARS, "lira"]
+RELEARN = ["relearn_time", "relearn_alone"]
 BY_SAMPLES = ["activation_distance", "zrf", "zest", "cka_penultimate"]
 
 
@@ -111,7 +113,7 @@ def listed(tables, labels=None):
 
 @pytest.mark.parametrize("name", [*BY_POOLS, *BY_SAMPLES])
 def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_was(name, method):
-    overrides = {"zest": ["method.queries.masks=60"], "relearn_time": ["method.represent.cap=3"]}
+    overrides = {"zest": ["method.queries.masks=60"]} | dict.fromkeys(RELEARN, ["method.represent.cap=3"])
     verifier = method(name, *overrides.get(name, []))
     assert isinstance(verifier, Method)
     testbed = standin()
@@ -133,7 +135,8 @@ def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_
 @pytest.mark.parametrize("name", SCALARS)
 def test_a_verifier_that_judges_a_pool_gives_one_number(name, method):
     verifier = method(name)
-    testbed = Standin({}, striped().pools.retain, lambda: striped().pools)
+    zoo = {"original": ZooModel("original", "original", "toy", lambda: striped().model)}
+    testbed = Standin(zoo, striped().pools.retain, lambda: striped().pools)
     found = verifier.represent(striped().model, verifier.queries(offered(verifier, testbed)))
     assert found.shape == ()
     assert found >= 0
@@ -195,32 +198,57 @@ def test_probes_refuse_what_they_cannot_read():
         probes.linear_probe(nn.Flatten(), striped().pools)
 
 
-def test_relearning_is_instant_for_a_model_that_knows_and_capped_for_one_that_cannot_learn():
-    pools, knowing = striped().pools, striped().model
-    time = partial(relearn.relearn_time, pools=pools, seed=0, cap=4)
-    assert time(knowing) == 0
-    assert 0 < time(head_suppressed(knowing, FORGOTTEN, by=50), rate=0.1, cap=50) < 50
+def again(way, model, *, until=0.05, **settings):
+    """Relearning on all images or on the forgotten ones alone, to the same loss."""
+    pools = striped().pools
+    if way == "relearn_time":
+        return relearn.relearn_time(model, relearn.Lesson(pools, goal=until), seed=0, **settings)
+    return relearn.relearn_alone(model, pools, seed=0, until=until, **settings)
+
+
+@pytest.mark.parametrize("way", RELEARN)
+def test_relearning_is_instant_for_a_model_that_knows_and_capped_for_one_that_cannot_learn(way):
+    knowing = striped().model
+    assert again(way, knowing, cap=4) == 0
+    assert 0 < again(way, head_suppressed(knowing, FORGOTTEN, by=20), rate=0.1, cap=90) < 90
     stuck = Given(torch.zeros(1, 10))
     stuck.weight = nn.Parameter(torch.zeros(1))
     stuck.forward = lambda inputs: inputs.new_zeros(len(inputs), 10) + 0 * stuck.weight
-    assert relearn.relearn_time(stuck, pools, seed=0, cap=4) == 4
+    assert again(way, stuck, cap=4) == 4
 
 
-def test_relearning_keeps_the_statistics_of_batch_norm_and_uses_as_many_images_as_it_may():
+@pytest.mark.parametrize("way", RELEARN)
+def test_relearning_keeps_the_statistics_of_batch_norm_and_uses_as_many_images_as_it_may(way):
     seen = []
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(40), nn.Linear(40, 10)).eval()
     model.register_forward_pre_hook(lambda module, inputs: seen.append((len(inputs[0]), module[1].training)))
-    relearn.relearn_time(model, striped().pools, seed=0, samples=15, cap=2, until=1e-9)
+    again(way, model, samples=15, cap=2, until=1e-9)
     assert not any(training for _, training in seen)
-    assert sum(count for count, _ in seen) == 2 * 2 * 15  # twice a look at the loss and a pass
+    looked_at = len(striped().pools.forget.inputs) if way == "relearn_time" else 15
+    assert sum(count for count, _ in seen) == 2 * (looked_at + 15)  # twice a look at the loss and a pass
 
 
-def test_relearning_refuses_settings_that_make_no_sense_and_divergence():
-    for setting in ({"cap": 0}, {"samples": 0}, {"until": 0.0}):
-        with pytest.raises(ValueError, match="at least 1 and until above 0"):
-            relearn.relearn_time(striped().model, striped().pools, seed=0, **setting)
+def test_relearning_as_published_mixes_all_training_images_and_asks_for_the_loss_of_the_source(method):
+    pools, shown = striped().pools, []
+    model = nn.Sequential(nn.Flatten(), nn.Linear(40, 10)).eval()
+    model.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].flatten(1)) if torch.is_grad_enabled() else None)
+    again("relearn_time", model, cap=1, until=1e-9)
+    drawn = torch.cat(shown)
+    assert len(drawn) == 500
+    assert len(drawn.unique(dim=0)) == pytest.approx(200 * (1 - (1 - 1 / 200) ** 500), abs=12)  # of 200, with replacement
+    zoo = {"original": ZooModel("original", "original", "toy", lambda: striped().model)}
+    lesson = relearn.as_the_source_knew(offered(method("relearn_time"), Standin(zoo, pools.forget, lambda: pools)))
+    loss = cross_entropy(striped().model(pools.forget.inputs), pools.forget.labels)
+    assert lesson.goal == pytest.approx(loss.item() + 1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("way", RELEARN)
+def test_relearning_refuses_settings_that_make_no_sense_and_divergence(way):
+    for setting in ({"cap": 0}, {"samples": 0}):
+        with pytest.raises(ValueError, match="must be above 0, not 0"):
+            again(way, striped().model, **setting)
     with pytest.raises(ValueError, match=r"diverged|not finite"):
-        relearn.relearn_time(head_suppressed(striped().model, FORGOTTEN), striped().pools, seed=0, rate=1e20)
+        again(way, head_suppressed(striped().model, FORGOTTEN), rate=1e20)
 
 
 def test_activation_distance_runs_from_zero_to_the_root_of_two():
