@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from test_verifiers import Given, listed, standin
@@ -49,8 +50,8 @@ def test_confidence_is_the_log_odds_and_stays_finite():
     assert lira.confidence(model, pools, pool="forget_unseen") == -1000
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shadows_that_saw_the_image(shared):
+@pytest.mark.parametrize("fit", [lira.medians, lira.pooled_variance, lira.own_variance])
+def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shadows_that_saw_the_image(fit):
     def shadow(shift):  # the first image is remembered by those who saw it, the second never
         logits = torch.tensor([[4.0, 0], [0.0, 0]]) + torch.tensor([[shift, 0]])
         return logits if shift >= 0 else torch.tensor([[1 + shift, 0], [-1 + shift, 0]])
@@ -59,29 +60,34 @@ def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shado
     models = {f"in-{n}": shadow(n / 4) for n in range(4)} | {f"out-{n}": shadow(-1 - n / 4) for n in range(4)}
     zoo = [ZooModel(name, name.split("-")[0], "toy", partial(Given, table)) for name, table in models.items()]
     kinds = {kind: [model for model in zoo if kind.startswith(model.role)] for kind in ("inside", "outside")}
-    shadows = lira.with_shadows(Offered(pools.forget, 2, models=kinds, pools=pools), pool="forget", shared=shared)
+    shadows = lira.with_shadows(Offered(pools.forget, 2, models=kinds, pools=pools), pool="forget", fit=fit)
     ratio = lira.likelihood_ratio(Given(torch.tensor([[4.4, 0], [-2.4, 0]])), shadows)
     assert ratio[0] > 0 > ratio[1]
-    variance = torch.tensor([n / 4 for n in range(4)]).var().item()
-    torch.testing.assert_close(shadows.inside.variance, torch.full((2,), variance, dtype=torch.float64))
     middle = (shadows.inside.mean + shadows.outside.mean) / 2
     undecided = Given(torch.stack([middle, torch.zeros(2)], 1))
     assert lira.likelihood_ratio(undecided, shadows).abs().max() < 1e-5  # where the Gaussians cross
 
 
-def test_shadows_share_the_mean_variance_or_have_their_own():
-    _, pools = listed([torch.zeros(2, 2)] * 4)
-    tables = [torch.tensor([[x, 0.0], [3 * x, 0]]) for x in (-1.0, 1.0)]
+def test_a_fit_is_of_medians_and_all_deviation_as_published_or_of_means_and_the_variance_over_models():
+    generator = np.random.default_rng(0)
+    inside, outside = generator.normal([1, 5, 9], [1, 2, 3], (4, 3)), generator.normal(-2, 1, (5, 3))
+    one, other = lira.medians(torch.from_numpy(inside), torch.from_numpy(outside))
+    assert one.mean.tolist() == pytest.approx(np.median(inside, 0).tolist())
+    assert other.mean.tolist() == pytest.approx(np.median(outside, 0).tolist())
+    assert one.stddev.tolist() == other.stddev.tolist() == pytest.approx([np.std(inside)] * 3)
+    for fit, shared in ((lira.pooled_variance, True), (lira.own_variance, False)):
+        for found, given in zip(fit(torch.from_numpy(inside), torch.from_numpy(outside)), (inside, outside), strict=True):
+            variance = given.var(0, ddof=1)
+            assert found.mean.tolist() == pytest.approx(given.mean(0).tolist())
+            assert found.variance.tolist() == pytest.approx([variance.mean()] * 3 if shared else variance.tolist())
 
-    def fitted(*tables, shared):
-        zoo = [ZooModel(f"{n}", "shadow", "toy", partial(Given, table)) for n, table in enumerate(tables)]
-        handed = Offered(pools.forget, 2, models={"inside": zoo, "outside": zoo}, pools=pools)
-        return lira.with_shadows(handed, pool="forget", shared=shared)
 
-    assert fitted(*tables, shared=False).inside.variance.tolist() == pytest.approx([2, 18])
-    assert fitted(*tables, shared=True).inside.variance.tolist() == pytest.approx([10, 10])
-    shadows = fitted(tables[0], tables[0], shared=True)
-    assert lira.likelihood_ratio(Given(tables[1]), shadows).tolist() == [0, 0]
+@pytest.mark.parametrize("fit", [lira.medians, lira.pooled_variance, lira.own_variance])
+def test_shadows_that_agree_to_the_last_digit_still_have_a_spread(fit):
+    same = torch.zeros(2, 3, dtype=torch.float64)
+    one, other = fit(same, same)
+    found = torch.ones(3, dtype=torch.float64)
+    assert (one.log_prob(found) - other.log_prob(found)).tolist() == [0, 0, 0]
 
 
 def test_shadows_that_are_scored_or_too_few_are_refused(method):

@@ -37,7 +37,7 @@ SCALARS = [
     "mia_entropy",
     "mia_loss",
 ]
-BY_POOLS = [*SCALARS, "lira"]
+BY_POOLS = [*SCALARS, "lira", "lira_pooled"]
 RELEARN = ["relearn_time", "relearn_alone"]
 BY_SAMPLES = ["activation_distance", "zrf", "zest", "cka_penultimate"]
 
