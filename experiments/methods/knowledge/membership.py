@@ -21,9 +21,10 @@ from experiments.methods.knowledge.answers import answers
 def entropy_attack(model: nn.Module, pools: Pools) -> Float[Tensor, ""]:
     """Share of the forgotten images that an attacker takes for training images: 0 to 1; compare with a retrained model.
 
-    The attack of Chundawat et al. (AAAI 2023) and Foster et al. (AAAI 2024): logistic regression on the predictions'
-    entropy, retained images against unseen ones like them. Their program lets the larger pool outweigh the other and
-    penalises the raw entropy, whose unit then matters; here both weigh the same and the entropy is standardised.
+    After Chundawat et al. (AAAI 2023) and Foster et al. (AAAI 2024): a classifier of the predictions' entropy, retained
+    images against unseen ones like them. Foster's program has this logistic regression, in which both pools weigh the
+    same, on the raw entropy, whose unit then matters to the penalty; here it is standardised. Chundawat's has a support
+    vector machine with radial kernels (C 3), and there the larger pool outweighs the other.
     """
     members, strangers, forgotten = (
         Categorical(logits=answers(model, pools, pool)[0]).entropy()[:, None]
@@ -34,13 +35,14 @@ def entropy_attack(model: nn.Module, pools: Pools) -> Float[Tensor, ""]:
 
 
 def loss_attack(
-    model: nn.Module, pools: Pools, *, seed: int, folds: int = 5, largest: float = 400.0
+    model: nn.Module, pools: Pools, *, seed: int, folds: int = 5, largest: float = 100.0
 ) -> Float[Tensor, ""]:
     """How well losses part forgotten images from unseen ones of the same class: 0.5 (not at all, the ideal) to 1.
 
-    The attack of SCRUB (Kurmanji et al., NeurIPS 2023): logistic regression on the cross-entropy, clipped at `largest`
-    as theirs; the value is its cross-validated accuracy, balanced here because the pools differ in size. By chance it
-    falls a little below 0.5 as well. `seed` deals the images into folds.
+    After SCRUB (Kurmanji et al., NeurIPS 2023): logistic regression on the cross-entropy, clipped at `largest` as in
+    their published notebook. The value is its cross-validated accuracy: balanced, and over folds that hold each image
+    once, where they cut the larger pool to the other's size and draw a tenth of all to judge on, five times; and of a
+    standardised loss. By chance it falls a little below 0.5 as well. `seed` deals the images into folds.
 
     Raises:
         ValueError: if one of the pools has fewer images than folds.

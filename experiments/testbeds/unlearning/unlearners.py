@@ -2,8 +2,8 @@
 
 Each takes a trained model, the samples to retain and those to forget, and returns a new model in eval mode; the given
 one is left alone. Defaults are the authors' settings, cited with each method; they were chosen for tens of thousands
-of colour images, so that a small test bed needs its own `epochs` and `rate`. What differs everywhere: batches hold 32
-samples (theirs 64 to 256), and rates are constant. All but two methods descend by SGD with momentum 0.9 and weight
+of colour images, so that a small test bed needs its own `epochs` and `rate`. What differs everywhere: batches that are
+learnt from hold 32 samples (theirs 64 to 256; SCRUB's 128 retained, or 32 forgotten ones), and rates are constant. All but two methods descend by SGD with momentum 0.9 and weight
 decay 5e-4, because their rates mean nothing under another optimiser.
 """
 
@@ -106,7 +106,8 @@ def scrub(
 
     Each of the first `max_epochs` epochs begins with steps that raise the divergence on all forgotten samples; every
     epoch lowers gamma CE + alpha KL on all retained ones. Settings of the authors' published notebooks, whose decay
-    of the rate begins after the third epoch; without the rewinding of SCRUB+R.
+    of the rate begins after the third epoch and whose clipping of gradients is written down but not done; batches of
+    retained samples hold 32 here and 128 there, which is four times the steps. Without the rewinding of SCRUB+R.
     """
     student, generator, _ = begin(model, retain, forget, seed)
     teacher = trainable_copy(model).eval()
