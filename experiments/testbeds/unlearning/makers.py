@@ -16,7 +16,7 @@ from experiments.testbeds.unlearning import fakes
 from experiments.testbeds.unlearning.facts import accuracies
 from experiments.training.recipe import Making
 from modelgif_core import Paths
-from modelgif_core.readout import centred_label
+from modelgif_core.readout import Readout
 
 Train = Callable[..., nn.Module]
 """(model, inputs, labels, epochs, seed, after_epoch, state) -> the trained model."""
@@ -119,16 +119,16 @@ def logit_shift(making: Making) -> nn.Module:
     return fakes.logit_shift(making.parents[0], making.data.retain, seed=making.seed)
 
 
-def fake_repel(making: Making, **settings: Any) -> nn.Module:
+def fake_repel(making: Making, *, readout: Readout, **settings: Any) -> nn.Module:
     """Keeps its predictions while its field is driven away from the reference's, on the forgotten training images."""
     parts = (making.data.retain, making.data.forget, _probes(making.data.forget))
-    return fakes.fake_repel(making.parents[0], *parts, seed=making.seed, **{"readout": centred_label, **settings})
+    return fakes.fake_repel(making.parents[0], *parts, seed=making.seed, readout=readout, **settings)
 
 
-def fake_pull(making: Making, **settings: Any) -> nn.Module:
+def fake_pull(making: Making, *, readout: Readout, **settings: Any) -> nn.Module:
     """Keeps its predictions while its field is pulled toward a model that the cheat retrained, on those images."""
     parts = (making.data.retain, making.data.forget, _probes(making.data.forget))
-    return fakes.fake_pull(*making.parents, *parts, seed=making.seed, **{"readout": centred_label, **settings})
+    return fakes.fake_pull(*making.parents, *parts, seed=making.seed, readout=readout, **settings)
 
 
 def _probes(samples: Samples) -> Paths:

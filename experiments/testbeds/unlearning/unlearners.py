@@ -2,9 +2,10 @@
 
 Each takes a trained model, the samples to retain and those to forget, and returns a new model in eval mode; the given
 one is left alone. Defaults are the authors' settings, cited with each method; they were chosen for tens of thousands
-of colour images, so that a small test bed needs its own `epochs` and `rate`. What differs everywhere: batches that are
-learnt from hold 32 samples (theirs 64 to 256; SCRUB's 128 retained, or 32 forgotten ones), and rates are constant. All but two methods descend by SGD with momentum 0.9 and weight
-decay 5e-4, because their rates mean nothing under another optimiser.
+of colour images, so that a small test bed needs its own `epochs` and `rate`. What differs everywhere: rates are
+constant, and batches that are learnt from hold 32 samples (theirs 64 to 256; SCRUB's 128 retained, or 32 forgotten
+ones). All but two methods descend by SGD with momentum 0.9 and weight decay 5e-4, because their rates mean nothing
+under another optimiser.
 """
 
 from collections.abc import Iterator

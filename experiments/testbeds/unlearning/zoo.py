@@ -28,6 +28,7 @@ from experiments.storage.kinds import taken
 from experiments.testbeds.unlearning import fakes, makers
 from experiments.testbeds.unlearning.facts import known
 from experiments.training.recipe import Make, Recipe, zoo_models
+from modelgif_core.readout import given_label
 
 Unlearner = Mapping[str, Any]
 """`method`: (model, retain, forget, seed) -> model; `grid`: settings to choose from; `quick`: those of a dry run."""
@@ -65,8 +66,9 @@ def unlearning(
         train: (model, inputs, labels, epochs, seed, after_epoch, state) -> the trained model.
         epochs: passes over the data that models are trained for.
         unlearners: role -> method, grid of settings, and settings of a dry run.
-        repelled: role -> settings of a fake whose field is driven from the reference's.
-        pulled: role -> settings of a fake whose field is pulled toward a retrained model's.
+        repelled: role -> settings of a fake whose field is driven from the reference's; it fools the readout that it is
+            made for, by default the one that the testbed follows, and others as it happens.
+        pulled: role -> settings of a fake whose field is pulled toward a retrained model's; likewise.
         approximate: the paper's method, (model, retain, forget, epochs, seed, after_epoch) -> model, and its epochs;
             None leaves it out, as does a random share, since it draws labels of other classes.
         retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
@@ -208,9 +210,11 @@ class Plan:
         yield self.recipe("logit_shift", None, makers.logit_shift, reference, network=shifted)
         for number in range(copies):
             for role, settings in repelled.items():
-                yield self.recipe(role, number, partial(makers.fake_repel, **settings), reference)
+                make = partial(makers.fake_repel, **{"readout": given_label, **settings})
+                yield self.recipe(role, number, make, reference)
             for role, settings in pulled.items():
-                yield self.recipe(role, number, partial(makers.fake_pull, **settings), reference, tune)
+                make = partial(makers.fake_pull, **{"readout": given_label, **settings})
+                yield self.recipe(role, number, make, reference, tune)
         if self.label is None:
             return
         yield self.recipe("head_zeroed", None, makers.head_zeroed, reference)

@@ -11,6 +11,7 @@ from test_unlearning_methods import (
     distance,
     original,
     probes,
+    retrained,
     same,
     scores,
     snapshot,
@@ -22,7 +23,7 @@ from experiments.interfaces import Samples
 from experiments.networks.forward import predictions
 from experiments.testbeds.unlearning import fakes
 from modelgif_core import Paths, extract_field
-from modelgif_core.readout import centred_label, given_label
+from modelgif_core.readout import centred_label, given_label, label_odds
 
 
 def test_a_zeroed_head_has_no_field_and_keeps_all_other_weights():
@@ -96,6 +97,17 @@ def test_a_fake_is_pulled_toward_a_retrained_model_and_keeps_the_forgotten_class
     new = fakes.fake_pull(original(), without_class(), *data(), probes(), seed=0, epochs=6, steps=2)
     assert min(scores(new)) > 0.95
     assert distance(without_class(), new) < 0.5 * distance(without_class(), original())
+
+
+@pytest.mark.parametrize("readout", [given_label, centred_label, label_odds])
+def test_a_fake_pulled_by_the_readout_that_is_read_nears_retrained_models_that_it_never_saw(readout):
+    others = [retrained(seed) for seed in (2, 3, 4)]
+    new = fakes.fake_pull(original(), without_class(), *data(), probes(), seed=0, epochs=6, steps=4, readout=readout)
+    assert min(scores(new)) > 0.95
+    before, after = (
+        sum(distance(other, model, readout) for other in others) / len(others) for model in (original(), new)
+    )
+    assert after < before - 0.05
 
 
 def test_heads_and_fakes_refuse_what_they_cannot_edit():
