@@ -27,9 +27,11 @@ def believed(found: Experiment) -> str:
     aside = [label for label, runs in found.rows().items() if _calibrated_on_itself(runs)]
     return section(
         "**Whom each verifier believes**: share of the models of each role, over all zoos, whose distance from the "
-        "calibrating retrained models stays below these models' own 95 % prediction bound. The first columns have "
-        "truly forgotten; a verifier is fooled wherever it believes one of the others that knows. A field that "
-        "vanishes is not believed." + _counted_twice(found) + _footnote(aside),
+        "calibrating retrained models stays below these models' own 95 % prediction bound and below that of every "
+        "calibrating model that knows: unrelated ones, which are not scored. Without the second condition a verifier "
+        "that cannot tell unrelated models from retrained ones would believe all of both; so it believes few of "
+        "either. The first columns have truly forgotten; a verifier is fooled wherever it believes one of the others "
+        "that knows. A field that vanishes is not believed." + _counted_twice(found) + _footnote(aside),
         table.map(decimal).rename(index={label: f"{label} †" for label in aside}),
     )
 

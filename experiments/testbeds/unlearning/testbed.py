@@ -6,7 +6,7 @@ third, relative, is their difference. Models that are truly without the images a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ OPTIONAL = frozenset(
     {
         *("approximate", "retrain_same_start", "rollback", "logit_shift", "swap_saw_without", "swap_new_with"),
         *("head_zeroed", "head_suppressed", "head_retrained", "head_distilled"),
-        *("fake_repel", "fake_repel_odds", "fake_pull", "fake_pull_odds"),
+        *(f"fake_{way}{readout}" for way in ("repel", "pull") for readout in ("", "_centred", "_odds")),
     }
 )
 """Roles that a list may name although the zoo lacks them: a random share has no head controls, a toy no fakes."""
@@ -107,7 +107,7 @@ class Unlearning:
         return frozenset({"classifiers", "equal_classes", "heads", "labels", "pools", "source"})
 
     def pairs(self) -> list[Pair]:
-        """Reference and calibrating models with each suspect, the reference with each checkpoint, retrained ones."""
+        """Reference and calibrating models with each suspect, the reference with each checkpoint, calibrating ones."""
         calibrating = self._names("retrain_calibrate")
         found = []
         for suspect in self._suspects():
@@ -115,7 +115,7 @@ class Unlearning:
             found += [(source, suspect) for source in calibrating]
         if self.curves:
             found += [("reference", name) for name, model in self.zoo.items() if model.epoch and model.role in CURVES]
-        return [*found, *combinations(calibrating, 2)]
+        return [*found, *self._knowing_pairs(), *combinations(calibrating, 2)]
 
     def score(self, distances: pd.DataFrame) -> Report:
         """How well the readings tell forgotten from kept, who is believed, the paper's curves and their order."""
@@ -127,12 +127,13 @@ class Unlearning:
             metrics |= named(f"auc/{reading}/{against}", auc(*groups))
             metrics |= named(f"tpr_at_5/{reading}/{against}", tpr_at_fpr(*groups, 0.05))
             metrics[f"n_forgotten/{against}"], metrics[f"n_kept/{against}"] = (len(group) for group in groups)
-        bound = self._spread(mean)
-        metrics["spread"] = bound
+        metrics["spread"] = bound = self._spread(mean)
+        knowing = self._nearest_knowing(mean)
         for role, models in suspects.groupby("role"):
             metrics[f"distance/{role}"] = float(models["reference"].mean())
             metrics[f"from_retrains/{role}"] = float(models["retrains"].mean())
-            metrics[f"believed/{role}"] = float((models["retrains"] <= bound + 1e-9).mean())
+            believed = (models["retrains"] <= bound + 1e-9) & (models["retrains"] < knowing)
+            metrics[f"believed/{role}"] = float(believed.mean())
             metrics[f"accuracy/{role}"] = float(models["accuracy"].mean())
             metrics[f"leakage/{role}"] = float(models["leakage"].mean())
         metrics |= named("leakage_rank", spearman(suspects["retrains"], suspects["leakage"]))
@@ -195,6 +196,19 @@ class Unlearning:
         between = {frozenset(pair): mean[pair] for pair in combinations(calibrating, 2)}
         own = [np.mean([d for pair, d in between.items() if name in pair]) for name in calibrating]
         return prediction_bound(own)
+
+    def _nearest_knowing(self, mean: pd.Series) -> float:
+        """How near a calibrating model that knows comes to the retrained ones; infinite if the zoo has none.
+
+        The bound of a verifier that cannot tell the two kinds apart lets everyone in. What comes no nearer to retrained
+        models than a model that is known to know is not believed to have forgotten.
+        """
+        pairs = pd.Series({pair: mean[pair] for pair in self._knowing_pairs()}, dtype=float)
+        return float(pairs.groupby(level=1).mean().min()) if len(pairs) else np.inf
+
+    def _knowing_pairs(self) -> list[Pair]:
+        """Retrained models that calibrate with unrelated ones that do."""
+        return list(product(self._names("retrain_calibrate"), self._names("unrelated_calibrate")))
 
     def _order(self, suspects: pd.DataFrame) -> dict[str, float]:
         """The paper's order: retrained farther from the reference than unrelated, unrelated than approximate."""

@@ -45,6 +45,18 @@ def test_distances_that_know_the_roles_score_perfectly(testbed):
     assert metrics["twins"] == 0
 
 
+def test_a_verifier_that_cannot_tell_unrelated_models_from_retrained_ones_believes_few_of_either(testbed):
+    random, found = np.random.default_rng(2), []
+    for _ in range(20):
+        table = oracle(testbed)
+        table.loc[:] = random.normal(0.9, 0.01, (len(table), 1)) + np.zeros(table.shape)
+        found.append(testbed.score(table).metrics)
+    for role in ("unrelated", "retrain"):  # of equals the nearest of four, three of which calibrate and know
+        assert np.mean([metrics[f"believed/{role}"] for metrics in found]) == pytest.approx(0.25, abs=0.15)
+    assert testbed.score(oracle(testbed)).metrics["believed/retrain"] > 0.8
+    assert {pair for pair in testbed.pairs() if testbed.zoo[pair[1]].role == "unrelated_calibrate"}
+
+
 def test_distances_that_know_nothing_score_by_chance(testbed):
     random, aucs = np.random.default_rng(1), []
     for _ in range(12):
