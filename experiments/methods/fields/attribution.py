@@ -1,9 +1,10 @@
 """Attribution maps as representations, by captum: the single-map ancestors of the gradient field.
 
 Integrated gradients (Sundararajan et al., 2017) is the field's last step; gradient x input (Shrikumar et al., 2016),
-saliency (Simonyan et al., 2014) and LRP (Bach et al., 2015) need one backward pass instead of fifty; Song et al.
-("Deep Model Transferability from Attribution Maps", NeurIPS 2019) compared tasks by these three. All follow what the
-testbed's readout follows at each path's end and keep what its view keeps, like the field.
+saliency (Simonyan et al., 2014) and LRP (Bach et al., 2015) need one backward pass instead of fifty. Song et al. ("Deep
+Model Transferability from Attribution Maps", NeurIPS 2019) compared tasks by saliency, gradient x input and LRP with
+the epsilon rule, which in ReLU networks is gradient x input; `lrp` here has the z+ rule. All follow what the testbed's
+readout follows at each path's end and keep what its view keeps, like the field.
 """
 
 import copy
@@ -71,7 +72,7 @@ def saliency(model: nn.Module, paths: Paths, *, readout: Readout, view: View) ->
 
 
 def lrp(model: nn.Module, paths: Paths, *, readout: Readout, view: View) -> Maps:
-    """Layer-wise relevance at each path's end; it sums to the followed output, but for what is said below.
+    """LRP with the z+ rule at each path's end; relevance sums to the followed output, but for what is said below.
 
     Relevance flows along positive weights only (alpha 1, beta 0, no biases: the z+ rule of Montavon et al., 2017),
     because the epsilon rule in ReLU networks is gradient x input (Ancona et al., 2018) and the gamma rule divides by
