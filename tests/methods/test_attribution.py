@@ -58,6 +58,21 @@ def test_integrated_gradients_are_the_fields_last_step_for_every_readout_and_vie
         torch.testing.assert_close(maps[:, 0], field[:, -1], rtol=1e-4, atol=1e-6)
 
 
+def test_fifty_steps_of_integrated_gradients_add_up_better_than_sixteen_where_gradients_jump():
+    model = nn.Sequential(encoder(bias=True), nn.Flatten(), nn.Linear(200, 10))
+    readout = predicted_class
+    outputs = model(PATHS.ends).detach()
+    follow = readout(outputs, None)
+    start = model(PATHS.starts.expand_as(PATHS.ends)).detach()
+    wanted = ((outputs - start) * follow).sum(1)
+
+    def miss(steps):
+        maps = attribution.integrated_gradients(model, PATHS, steps=steps, readout=readout, view=flat)
+        return (maps[:, 0].sum(1) - wanted).abs().mean()
+
+    assert miss(50) < 0.7 * miss(16)
+
+
 def test_gradient_maps_are_what_autograd_says():
     model, ends = encoder(), PATHS.ends.clone().requires_grad_()
     outputs = model(ends.clone())

@@ -33,7 +33,11 @@ ADDITIONS = (operator.add, operator.iadd, torch.add)
 
 
 def integrated_gradients(model: nn.Module, paths: Paths, *, steps: int, readout: Readout, view: View) -> Maps:
-    """Integrated gradients from each path's start to its end, by Gauss-Legendre quadrature."""
+    """Integrated gradients from each path's start to its end, by Gauss-Legendre quadrature.
+
+    They should add up to the change of the followed output (completeness). Gradients of ReLU networks jump along the
+    path, where no rule is exact: 16 steps miss by up to 2 logits on networks of this suite, 50 by less.
+    """
 
     def explain(part: Paths, weights: Tensor) -> Tensor:
         return IntegratedGradients(_Followed(model), multiply_by_inputs=True).attribute(
