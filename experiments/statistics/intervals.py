@@ -162,7 +162,13 @@ def mean(values: Distances) -> Estimate:
 def spearman(a: Distances, b: Distances) -> Estimate:
     """Rank correlation, -1 to 1, of the pairs without NaN; NaN if one side is constant or fewer than four are left.
 
-    The interval is Bonett and Wright's (Psychometrika 65:23, 2000), on Fisher's scale.
+    The interval is Bonett and Wright's (Psychometrika 65:23, 2000), on Fisher's scale. Where all pairs agree that scale
+    has no end: the interval is then that of half a swap of neighbours less, 1 - 6 / (n^3 - n), and ends at 1 itself; so
+    it has width, and the more the fewer the pairs.
+
+    >>> four = spearman([1, 2, 3, 4], [1, 2, 3, 4])
+    >>> four.value, round(four.low, 2), four.high
+    (1.0, -0.73, 1.0)
     """
     from scipy.stats import norm, spearmanr
 
@@ -171,12 +177,12 @@ def spearman(a: Distances, b: Distances) -> Estimate:
     first, second = first[known], second[known]
     if len(first) < 4 or not np.ptp(first) or not np.ptp(second):
         return Estimate(np.nan, np.nan, np.nan)
-    value = float(spearmanr(first, second).statistic)
-    centre, half = (
-        np.arctanh(np.clip(value, -0.999999, 0.999999)),
-        norm.ppf(0.975) * np.sqrt((1 + value**2 / 2) / (len(first) - 3)),
-    )
-    return Estimate(value, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
+    value, count = float(np.clip(spearmanr(first, second).statistic, -1, 1)), len(first)
+    most = 1 - 6 / (count**3 - count)
+    centre = np.arctanh(np.clip(value, -most, most))
+    half = norm.ppf(0.975) * np.sqrt((1 + value**2 / 2) / (count - 3))
+    low, high = float(np.tanh(centre - half)), float(np.tanh(centre + half))
+    return Estimate(value, -1.0 if value <= -most else low, 1.0 if value >= most else high)
 
 
 def refuse_dead(table: pd.DataFrame) -> None:
