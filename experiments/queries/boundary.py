@@ -12,8 +12,9 @@ from experiments.queries.samples import pick, pool_size, seeded, source
 def misclassified_samples(offered: Offered, *, seed: int) -> Samples:
     """Samples that the source model gets wrong, in random order (AKH, Godinot et al., 2025).
 
-    If they are fewer than the budget, CutMix of them and of their mirror images fills it, as that paper does; such an
-    image has the label of the one that is pasted into.
+    If they are fewer than the budget, CutMix fills it: of them and of their mirror images, each with a box of its own,
+    where the authors' program gives all of them one box and mirrors the mixed images. Such an image has the label of
+    the one that is pasted into. Their budget is 100; here it is that of all methods.
 
     Raises:
         ValueError: if the source model gets all of the pool right.

@@ -1,7 +1,8 @@
 """SAC-m (Guan et al., "Are You Stealing My Model? Sample Correlation for Fingerprinting", NeurIPS 2022).
 
 Compares how a model's outputs on the samples relate to each other, so label sets may differ. The published code's
-CutMix is milder than its name: one small box for the whole batch, kept only near a corner, images transposed.
+CutMix is milder than its name: one small box for the whole batch, kept only near a corner, images transposed. It takes
+the first 100 test images; here they are drawn, and as many as every method may show.
 """
 
 import torch
@@ -18,7 +19,7 @@ def corner_cutmix_samples(offered: Offered, *, seed: int, side: float = 0.2, tra
     Args:
         offered: gives pool and budget.
         seed: draws samples, permutation and box.
-        side: side of the box as a share of the image's.
+        side: side of the box as a share of the image's, but for images so small that it would vanish.
         transpose: swap rows and columns, as the published file of samples does.
     """
     images = random_samples(offered, seed=seed).inputs.clone()
