@@ -67,6 +67,9 @@ class TaskRelatedness:
         metrics |= families(distance, "families") | families(dissimilarity(truth.affinity), "truth/families")
         for name, (predictor, judge) in references(truth).items():
             metrics |= {f"{name}/{key}": value for key, value in agreement(predictor, judge).items()}
+        if truth.halves:
+            agree = ranking.column_correlation(-truth.halves[1], truth.halves[0], diagonal=False)
+            metrics |= {f"self/{task}": value for task, value in agree.items() if pd.notna(value)}
         gains = {name: model.facts().get("gain") for name, model in self.zoo.items()}
         metrics |= {f"learnt/{name}": gain for name, gain in gains.items() if gain is not None}
         metrics["dead_references"] = int(distances.isna().sum().sum())
