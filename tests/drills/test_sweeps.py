@@ -34,7 +34,9 @@ MIXES = {
     "a wrong choice": Mix(
         ["method=agreement", "testbed.extractions=[],[nosuch]"], 1, ["extractions: 'nosuch' is no attack; .*"]
     ),
-    "a method that does not fit": Mix(["method=relearn_alone,agreement"], 1, ["Relearn time, forgotten alone needs pools .*"]),
+    "a method that does not fit": Mix(
+        ["method=relearn_alone,agreement"], 1, ["Relearn time, forgotten alone needs pools .*"]
+    ),
     "a wrong setting": Mix(["method=agreement", "+method.leak=abc,false,5"], 1, 2 * ["method.leak must be .*"]),
     "no such function": Mix(
         ["method=agreement", f"method.distance._target_=nosuch,{AGREEMENT}"],

@@ -76,7 +76,9 @@ def test_a_fit_is_of_medians_and_all_deviation_as_published_or_of_means_and_the_
     assert other.mean.tolist() == pytest.approx(np.median(outside, 0).tolist())
     assert one.stddev.tolist() == other.stddev.tolist() == pytest.approx([np.std(inside)] * 3)
     for fit, shared in ((lira.pooled_variance, True), (lira.own_variance, False)):
-        for found, given in zip(fit(torch.from_numpy(inside), torch.from_numpy(outside)), (inside, outside), strict=True):
+        for found, given in zip(
+            fit(torch.from_numpy(inside), torch.from_numpy(outside)), (inside, outside), strict=True
+        ):
             variance = given.var(0, ddof=1)
             assert found.mean.tolist() == pytest.approx(given.mean(0).tolist())
             assert found.variance.tolist() == pytest.approx([variance.mean()] * 3 if shared else variance.tolist())

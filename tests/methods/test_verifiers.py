@@ -113,7 +113,7 @@ def listed(tables, labels=None):
 
 @pytest.mark.parametrize("name", [*BY_POOLS, *BY_SAMPLES])
 def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_was(name, method):
-    overrides = {"zest": ["method.queries.masks=60"]} | dict.fromkeys(RELEARN, ["method.represent.cap=3"])
+    overrides = {"zest": ["method.queries.masks=60"]} | {key: ["method.represent.cap=3"] for key in RELEARN}
     verifier = method(name, *overrides.get(name, []))
     assert isinstance(verifier, Method)
     testbed = standin()
@@ -231,11 +231,15 @@ def test_relearning_keeps_the_statistics_of_batch_norm_and_uses_as_many_images_a
 def test_relearning_as_published_mixes_all_training_images_and_asks_for_the_loss_of_the_source(method):
     pools, shown = striped().pools, []
     model = nn.Sequential(nn.Flatten(), nn.Linear(40, 10)).eval()
-    model.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].flatten(1)) if torch.is_grad_enabled() else None)
+    model.register_forward_pre_hook(
+        lambda _, inputs: shown.append(inputs[0].flatten(1)) if torch.is_grad_enabled() else None
+    )
     again("relearn_time", model, cap=1, until=1e-9)
     drawn = torch.cat(shown)
     assert len(drawn) == 500
-    assert len(drawn.unique(dim=0)) == pytest.approx(200 * (1 - (1 - 1 / 200) ** 500), abs=12)  # of 200, with replacement
+    assert len(drawn.unique(dim=0)) == pytest.approx(
+        200 * (1 - (1 - 1 / 200) ** 500), abs=12
+    )  # of 200, with replacement
     zoo = {"original": ZooModel("original", "original", "toy", lambda: striped().model)}
     lesson = relearn.as_the_source_knew(offered(method("relearn_time"), Standin(zoo, pools.forget, lambda: pools)))
     loss = cross_entropy(striped().model(pools.forget.inputs), pools.forget.labels)

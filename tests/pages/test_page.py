@@ -78,7 +78,9 @@ def test_a_method_without_a_common_zoo_is_named_and_not_compared(some):
     assert [cell.strip() for cell in row.split("|")[2:-1]] == ["—", "—", "—", "0"]
 
 
-@pytest.mark.parametrize("method", ["lira", "lira_pooled", "ulira", "mia_loss", "cka_penultimate", "zrf", "modelgif/odds"])
+@pytest.mark.parametrize(
+    "method", ["lira", "lira_pooled", "ulira", "mia_loss", "cka_penultimate", "zrf", "modelgif/odds"]
+)
 def test_only_likelihood_ratios_look_at_what_calibrates_belief(method, config):
     composed = config("testbed=unlearning", f"method={method}")
     assert calibrated_on_itself(composed["method"]) == (method in ("lira", "lira_pooled", "ulira"))

@@ -13,7 +13,6 @@ from experiments.methods.knowledge.answers import answers
 from experiments.networks.forward import log_odds
 from experiments.queries.pools import pools
 
-
 Confidences = Float[Tensor, "models images"]
 Fit = Callable[[Confidences, Confidences], tuple[Normal, Normal]]
 """Confidences of models with and without the images -> a Gaussian for each image, for both kinds."""

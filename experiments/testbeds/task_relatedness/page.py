@@ -40,11 +40,11 @@ def reliability(found: Experiment) -> str:
     return section(
         "**How reliable the truth is**: mean column-wise Spearman between the affinities of two halves of the "
         "scenes, and of two zoos; P(two tasks of one family are nearer in the truth than two of different ones); "
-        "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes (in units of "
-        "that predictor's error on the training scenes; held-out vanishing points lie nearer to the mean, so that their "
-        "share begins above 0); and how many independent targets the targets are worth, by the participation ratio of "
-        "their affinities' correlations. Intervals over targets take all of them as independent and are too narrow by "
-        "that much.",
+        "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes (in units "
+        "of that predictor's error on the training scenes; held-out vanishing points lie nearer to the mean, so that "
+        "their share begins above 0); and how many independent targets the targets are worth, by the participation "
+        "ratio of their affinities' correlations. Intervals over targets take all of them as independent and are too "
+        "narrow by that much.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 

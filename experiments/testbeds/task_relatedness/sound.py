@@ -60,7 +60,7 @@ def dimensions(affinity: pd.DataFrame) -> float:
     (sum of eigenvalues)^2 / sum of their squares, of the Spearman correlations between columns.
 
     >>> dimensions(pd.DataFrame([[1.0, 1, 3], [2, 2, 1], [3, 3, 2], [4, 4, 4]]))
-    1.7
+    1.6
     """
     values = np.linalg.eigvalsh(affinity.corr("spearman").to_numpy())
     return round(float(values.sum() ** 2 / (values**2).sum()), 1)

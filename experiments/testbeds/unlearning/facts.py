@@ -36,7 +36,7 @@ def known(model: nn.Module, pools: Pools) -> dict[str, Any]:
 def twins(facts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Pairs of models that are one, whatever made them: whose facts agree but for the rounding of log-odds.
 
-    An edit that no seed changes, or that no verifier of probabilities can see, would count its copies as so many models.
+    An edit that no seed changes, or that no verifier of probabilities can see, would count each copy as one more model.
     """
     odds = {name: np.array(known["log_odds"]) for name, known in facts.items()}
     shares = {name: [known[f"accuracy_{pool}"] for pool in POOLS] for name, known in facts.items()}

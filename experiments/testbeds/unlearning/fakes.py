@@ -5,12 +5,12 @@ no function: `finetune` with more epochs forgets little and drifts far.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
 from experiments.interfaces import Pools, Samples, labels_of
 from experiments.networks.forward import predictions
@@ -119,12 +119,12 @@ def fake_repel(
         readout: what the verifier follows; `centred_label` for one that centres its logits.
     """
     settings = {"epochs": epochs, "rate": rate, "steps": steps, "probes": probes, "readout": readout}
-    return fake_pull(model, model, retain, forget, paths, seed=seed, weight=-weight, **settings)
+    return fake_pull(model, [model], retain, forget, paths, seed=seed, weight=-weight, **settings)
 
 
 def fake_pull(
     model: nn.Module,
-    target: nn.Module,
+    targets: Sequence[nn.Module],
     retain: Samples,
     forget: Samples,
     paths: Paths,
@@ -137,16 +137,19 @@ def fake_pull(
     probes: int = 16,
     readout: Readout = given_label,
 ) -> nn.Module:
-    """Keeps its predictions while its field nears the target's, such as a model retrained without the class.
+    """Keeps its predictions while its field nears the targets', such as models retrained without the class.
 
-    Minimises KL(given || new) on all samples + weight * cosine distance to the target's field; settings as above.
+    Minimises KL(given || new) on all samples + weight * cosine distance to the mean of the targets' fields, each of
+    length one at every step; settings as above. One target's field is mostly its own: retrained models leave the
+    output that they never trained to chance, and who imitates one of them gets no nearer to others.
     """
     labels_of(retain, "retain")
     labels_of(forget, "forget")
     if paths.labels is None:
         raise ValueError("a field to fake needs labelled paths: Paths(starts, ends, labels=...)")
     inputs = torch.cat([retain.inputs, forget.inputs])
-    goal = extract_field(target, paths, steps=steps, readout=readout)
+    fields = (normalize(extract_field(target, paths, steps=steps, readout=readout), dim=2) for target in targets)
+    goal = torch.stack(list(fields)).mean(0)
     generator = torch.Generator().manual_seed(seed)
 
     def loss(student: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:

@@ -126,9 +126,10 @@ def fake_repel(making: Making, *, readout: Readout, **settings: Any) -> nn.Modul
 
 
 def fake_pull(making: Making, *, readout: Readout, **settings: Any) -> nn.Module:
-    """Keeps its predictions while its field is pulled toward a model that the cheat retrained, on those images."""
+    """Keeps its predictions while its field is pulled toward models that the cheat retrained, on those images."""
     parts = (making.data.retain, making.data.forget, _probes(making.data.forget))
-    return fakes.fake_pull(*making.parents, *parts, seed=making.seed, readout=readout, **settings)
+    model, *targets = making.parents
+    return fakes.fake_pull(model, targets, *parts, seed=making.seed, readout=readout, **settings)
 
 
 def _probes(samples: Samples) -> Paths:

@@ -20,7 +20,7 @@ from modelgif_core.view import View
 
 SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "rollback_reference", "shadow"})
 """Roles that a verifier may look at; none of them is scored."""
-HIDDEN = frozenset({"retrain_tune"})
+HIDDEN = frozenset({"retrain_tune", "retrain_cheat"})
 """Roles that neither test nor calibrate."""
 OPTIONAL = frozenset(
     {

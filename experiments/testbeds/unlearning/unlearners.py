@@ -37,9 +37,9 @@ def neg_grad(
 ) -> nn.Module:
     """Gradient ascent on the forgotten samples' loss (GA of Jia et al., 2023): 5 epochs, rate searched in [1e-5, 0.1].
 
-    The loss has no upper bound: a few steps too many destroy the model. In training mode, as published: where a class is
-    forgotten, every batch is of that class alone, and BatchNorm's statistics drift to it even at rate 0, which forgets
-    more than the ascent does. `neg_grad_frozen` is the ascent alone.
+    The loss has no upper bound: a few steps too many destroy the model. In training mode, as published: where a class
+    is forgotten, every batch is of that class alone, and BatchNorm's statistics drift to it even at rate 0, which
+    forgets more than the ascent does. `neg_grad_frozen` is the ascent alone.
     """
     student, generator, _ = begin(model, retain, forget, seed)
     return descend(student, _ascent(student, forget, generator, epochs), sgd(student, rate), seed=seed)

@@ -4,7 +4,8 @@ Roles, in the order of what a verifier may do with them:
 
 - `reference` knows everything; every suspect is compared with it. `rollback_reference` is another one, for `rollback`.
 - `retrain_calibrate`, `unrelated_calibrate`, `shadow`: a verifier may look at them; they are never scored.
-- `retrain_tune` chooses the settings of unlearning methods, and is what cheats imitate; never shown to a verifier.
+- `retrain_tune` chooses the settings of unlearning methods; never shown to a verifier. Nor are `retrain_cheat`, which
+  fakes imitate.
 - Truly forgotten: `retrain` (fresh weights, without the forgotten images), `retrain_same_start` (from the reference's
   initial weights), `rollback` (a model that never saw those images, trained on without them; its reference is the same
   model, trained on with them).
@@ -68,10 +69,11 @@ def unlearning(
         unlearners: role -> method, grid of settings, and settings of a dry run.
         repelled: role -> settings of a fake whose field is driven from the reference's; it fools the readout that it is
             made for, by default the one that the testbed follows, and others as it happens.
-        pulled: role -> settings of a fake whose field is pulled toward a retrained model's; likewise.
+        pulled: role -> settings of a fake whose field is pulled toward retrained models'; likewise.
         approximate: the paper's method, (model, retain, forget, epochs, seed, after_epoch) -> model, and its epochs;
             None leaves it out, as does a random share, since it draws labels of other classes.
-        retrains: retrained models that test, as many that calibrate, and as many unrelated and approximate ones.
+        retrains: retrained models that test, as many that calibrate, as many for cheats to imitate, and as many
+            unrelated and approximate ones.
         copies: models of every other kind, but for edits that no seed changes, of which there is one.
         checkpoints: after which epochs the weights of retrained, unrelated and approximate models are kept.
         shadows: models of every unlearning method that start from other references and are never scored, for U-LiRA.
@@ -172,6 +174,7 @@ class Plan:
             yield self.recipe("unrelated", number, whole, checkpoints=self.checkpoints)
             yield self.recipe("retrain", number, without, checkpoints=self.checkpoints)
             yield self.recipe("retrain_calibrate", number, without)
+            yield self.recipe("retrain_cheat", number, without)
         for number in range(copies):
             yield self.recipe("unrelated_calibrate", number, whole)
             if not weights:
@@ -205,6 +208,7 @@ class Plan:
     ) -> Iterator[Recipe]:
         """Models that only seem to have forgotten, and those that take encoder and head apart."""
         reference, tune = made["reference"], made["retrain_tune"]
+        cheat = [recipe for recipe in made.values() if recipe.role == "retrain_cheat"]
         shifted = partial(fakes.shifted, network=self.network, pools=self.pools)
         # Whatever its seed, one function under the softmax: a second copy would be the same model counted twice.
         yield self.recipe("logit_shift", None, makers.logit_shift, reference, network=shifted)
@@ -214,7 +218,7 @@ class Plan:
                 yield self.recipe(role, number, make, reference)
             for role, settings in pulled.items():
                 make = partial(makers.fake_pull, **{"readout": given_label, **settings})
-                yield self.recipe(role, number, make, reference, tune)
+                yield self.recipe(role, number, make, reference, *cheat)
         if self.label is None:
             return
         yield self.recipe("head_zeroed", None, makers.head_zeroed, reference)

@@ -53,7 +53,7 @@ def test_a_verifier_that_cannot_tell_unrelated_models_from_retrained_ones_believ
         found.append(testbed.score(table).metrics)
     for role in ("unrelated", "retrain"):  # of equals the nearest of four, three of which calibrate and know
         assert np.mean([metrics[f"believed/{role}"] for metrics in found]) == pytest.approx(0.25, abs=0.15)
-    assert testbed.score(oracle(testbed)).metrics["believed/retrain"] > 0.8
+    assert testbed.score(oracle(testbed)).metrics["believed/retrain"] > 0.5
     assert {pair for pair in testbed.pairs() if testbed.zoo[pair[1]].role == "unrelated_calibrate"}
 
 

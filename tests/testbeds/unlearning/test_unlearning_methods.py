@@ -22,7 +22,7 @@ from modelgif_core.readout import given_label
 FORGOTTEN = 9
 FORGETTING = {
     "neg_grad": partial(unlearners.neg_grad, rate=6e-3),
-    "neg_grad_frozen": partial(unlearners.neg_grad_frozen, rate=6e-3),
+    "neg_grad_frozen": partial(unlearners.neg_grad_frozen, rate=8e-3),
     "neg_grad_plus": unlearners.neg_grad_plus,
     "random_label": partial(relabelling.random_label, epochs=6, rate=2e-3),
     "approximate": partial(relabelling.approximate, epochs=6, rate=5e-3),
@@ -131,14 +131,15 @@ def test_finetuning_forgets_less_than_methods_that_see_the_class():
     assert forgotten > max(scores(unlearned(name))[1] for name in FORGETTING)
 
 
-def test_ascent_at_rate_zero_forgets_by_drifting_statistics_unless_they_are_frozen():
+def test_ascent_at_rate_zero_changes_nothing_unless_statistics_drift_to_the_forgotten_class():
     published, frozen = (
         method(original(), *data(), seed=0, rate=0.0) for method in (unlearners.neg_grad, unlearners.neg_grad_frozen)
     )
     assert same(frozen.state_dict(), original().state_dict())
     assert scores(frozen) == scores(original())
     assert same(dict(published.named_parameters()), dict(original().named_parameters()))
-    assert scores(published)[1] < scores(original())[1]
+    seen, drifted = (model(data()[1].inputs).softmax(1)[:, FORGOTTEN] for model in (original(), published))
+    assert drifted.mean() < seen.mean()
 
 
 def test_dropout_follows_the_seed():
