@@ -210,7 +210,7 @@ def again(way, model, *, until=0.05, **settings):
 def test_relearning_is_instant_for_a_model_that_knows_and_capped_for_one_that_cannot_learn(way):
     knowing = striped().model
     assert again(way, knowing, cap=4) == 0
-    assert 0 < again(way, head_suppressed(knowing, FORGOTTEN, by=20), rate=0.1, cap=90) < 90
+    assert 0 < again(way, head_suppressed(knowing, FORGOTTEN, by=50), rate=0.1, cap=90) < 90
     stuck = Given(torch.zeros(1, 10))
     stuck.weight = nn.Parameter(torch.zeros(1))
     stuck.forward = lambda inputs: inputs.new_zeros(len(inputs), 10) + 0 * stuck.weight
