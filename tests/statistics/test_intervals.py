@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.statistics.intervals import auc, clustered_auc, margin, proportion, tpr_at_fpr
+from experiments.statistics.intervals import auc, clustered_auc, margin, proportion, spearman, tpr_at_fpr
 
 distances = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -74,3 +74,22 @@ def test_an_auc_over_zoos_is_never_surer_than_over_as_many_models_without_zoos()
     found, together = clustered_auc(zoos), auc([0.1, 0.2, 0.3] * 2, [0.7, 0.8] * 2)
     assert found == together
     assert found.low < found.value == 1
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_perfect_rank_correlation_has_an_interval_that_ends_at_it_and_narrows_with_the_pairs(sign):
+    few, many = (spearman(np.arange(n), sign * np.arange(n)) for n in (6, 40))
+    for found in (few, many):
+        assert found.value == sign
+        assert sign in (found.low, found.high)
+        assert found.low < found.high
+    assert many.high - many.low < 0.1 * (few.high - few.low)
+
+
+def test_the_interval_of_a_rank_correlation_widens_on_the_way_down_from_one():
+    ranks = np.arange(12)
+    swapped = ranks.copy()
+    swapped[[5, 6]] = swapped[[6, 5]]
+    perfect, nearly = spearman(ranks, ranks), spearman(ranks, swapped)
+    assert nearly.low < perfect.low
+    assert nearly.value < nearly.high < 1

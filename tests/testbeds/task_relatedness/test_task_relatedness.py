@@ -11,7 +11,7 @@ import torch
 from hydra.utils import instantiate
 
 from experiments.measure import measure
-from experiments.testbeds.task_relatedness import affinity, transfer
+from experiments.testbeds.task_relatedness import affinity, sound, transfer
 from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
 from experiments.testbeds.task_relatedness.tasks import FAMILIES, TASKS
 from experiments.testbeds.task_relatedness.testbed import references
@@ -65,6 +65,39 @@ def test_the_diagonal_alone_lifts_a_score_that_knows_nothing(testbed):
     metrics = testbed.score(distances(testbed, affinity.dissimilarity(testbed.affinity(testbed.zoo).affinity))).metrics
     control = "control/random_symmetric"
     assert metrics[f"{control}/spearman_with"] > metrics[f"{control}/spearman_without"]
+
+
+def test_a_second_score_leaves_out_encoders_that_hardly_learnt_and_targets_without_a_truth():
+    random, names = np.random.default_rng(0), list("abcdefgh")
+    truth = pd.DataFrame(random.random((8, 8)), names, names)
+    again = truth.copy()
+    again["h"] = -truth["h"]  # what serves it best is what served it worst
+    learnt = {f"learnt/{name}": 0.1 if name == "a" else 0.8 for name in names}
+    without = sound.unsound([learnt, learnt], [truth, again])
+    assert list(without.encoders.index) == ["a"]
+    assert list(without.targets.index) == ["h"]
+    halves = {f"self/{name}": 0.9 for name in names}
+    assert not len(sound.unsound([learnt | halves], [truth, again]).targets)  # halves of the scenes say more than zoos
+    distance = -truth
+    distance.loc["a"] = distance["a"] = random.random(8)  # nonsense, and counted in the full score alone
+    distance["h"] = random.random(8)
+    assert sound.score(distance, truth, without).value == 1
+    everything = sound.Unsound(without.encoders[:0], without.targets[:0])
+    assert sound.score(distance, truth, everything).value < 1
+
+
+def test_dimensions_count_targets_that_differ():
+    random = np.random.default_rng(0)
+    columns = random.random((4000, 3))
+    assert sound.dimensions(pd.DataFrame(columns)) == pytest.approx(3, abs=0.1)
+    assert sound.dimensions(pd.DataFrame(columns[:, [0, 0, 0]])) == 1
+
+
+def test_the_agreement_of_a_truth_with_itself_is_recorded_target_by_target(testbed):
+    square = affinity.dissimilarity(testbed.affinity(testbed.zoo).affinity)
+    metrics = testbed.score(distances(testbed, square)).metrics
+    agreement = [metrics[f"self/{task}"] for task in testbed.zoo]
+    assert np.mean(agreement) == pytest.approx(metrics["ceiling/split_half/spearman_without"])
 
 
 def test_the_mean_rank_of_a_source_ignores_the_target_it_is_asked_about():
