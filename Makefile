@@ -44,5 +44,5 @@ clean-cache: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -e '.[test]' -c constraints.txt
+	$(BIN)/pip install --disable-pip-version-check --no-compile -e '.[test]' -c constraints.txt
 	touch $@

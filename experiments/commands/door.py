@@ -53,6 +53,7 @@ class Configuration(TypedDict):
     cache: Text
     wandb: Tracking
     pictures: Mapping[str, Text]
+    gauge: Mapping[str, Any]
     testbed: object
     method: object
 
