@@ -40,8 +40,8 @@ def contest(what: str, found: Experiment, sides: Callable[[Run], Sides]) -> str:
     if not rows:
         return f"**What is gained** ({what}): {NOTHING}"
     return section(
-        f"**What is gained.** {what}: candidates minus every other method, mean over the zoos that both were measured on, "
-        "with the 95 % interval of a bootstrap that draws zoos, then models, the same for both; p of there being no "
-        "difference, and with Holm's correction for all rows.",
+        f"**What is gained.** {what}: candidates minus every other method, mean over the zoos that both were measured "
+        "on, with the 95 % interval of a bootstrap that draws zoos, then models, the same for both; p of there being "
+        "no difference, and with Holm's correction for all rows.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )

@@ -1,5 +1,6 @@
 """ModelGiF+: several readings, each in units of models that are never scored, and the one that decides."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -85,6 +86,7 @@ def test_a_slope_is_the_gradient_of_the_log_odds_at_the_end():
 
 def test_paths_carry_the_sources_answers_not_the_samples_labels():
     gauge = gauged()
+    assert gauge.paths.labels is not None
     assert torch.equal(gauge.paths.labels, network(0)(gauge.ends).argmax(1))
 
 
@@ -103,10 +105,7 @@ def test_too_few_models_or_two_questions_at_once_are_refused():
         gauged("strangers", 1)
     with pytest.raises(ValueError, match="2 models for `alike` give 1"):
         gauged("alike", 1, 2)
-    both = offered("strangers", 1, 2)
+    one, other = offered("strangers", 1, 2), offered("alike", 1, 2)
+    both = replace(one, models={**one.models, **other.models})
     with pytest.raises(ValueError, match="not for \\['alike', 'strangers'\\]"):
-        plus.gauged_paths(
-            Offered(both.samples, 6, both.source, {"strangers": [both.source], "alike": [both.source]}),
-            choose=CHOOSE,
-            readings=READINGS,
-        )
+        plus.gauged_paths(both, choose=CHOOSE, readings=READINGS)

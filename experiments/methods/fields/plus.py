@@ -12,7 +12,7 @@ answer. What one of them cannot see another may, so that no sum and no mean serv
 Exploratory: no paper proposes it. docs/findings/stronger.md says how it was chosen and what it is worth.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -102,7 +102,7 @@ def gauged_paths(
     return Gauge(paths, kept, mean + middle * spread, spread * width, combine)
 
 
-def _distances(gauge: Gauge, offered: Offered, given: Mapping[str, list[ZooModel]]) -> list[Tensor]:
+def _distances(gauge: Gauge, offered: Offered, given: Mapping[str, Sequence[ZooModel]]) -> list[Tensor]:
     """Distances (readings, paths) between the source and each stranger, or among models that are alike."""
     if set(given) not in ({"strangers"}, {"alike"}):
         raise ValueError(f"a gauge asks for models either for `strangers` or for `alike`, not for {sorted(given)}")

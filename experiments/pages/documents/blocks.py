@@ -19,7 +19,8 @@ def made(results: Path) -> dict[str, Callable[[], pd.DataFrame]]:
     records, tables = results / "recorded", results / "tables"
     scores = {f"scores/{one.testbed}": partial(headline.scores, one, tables) for one in headline.QUESTIONS}
     kinds = {f"methods/{kind}": partial(methods.table, kind, records) for kind in methods.KINDS}
-    return scores | kinds | {
+    answers = {f"answers/{name}": partial(headline.answers, name, tables) for name in headline.STRONGER}
+    return scores | kinds | answers | {
         "headline": partial(headline.headline, tables),
         "experiments": partial(catalogue.table, results),
     }  # fmt: skip

@@ -18,6 +18,10 @@ from experiments.pages.tables import columns
 
 PROTOCOL = "ModelGiF"
 """The label of the published protocol; those of its variations begin with it."""
+PLUS = "ModelGiF+"
+"""The label of the suite's own proposal."""
+STRONGER = [f"stronger{testbed}{zoos}" for testbed in ("", "_unlearning") for zoos in ("", "_judged")]
+"""The experiments that measure it."""
 RIVALS = 3
 """How many rivals the headline shows: the best of each access, from the best one on."""
 SCALES = ("mini", "mid")
@@ -39,6 +43,8 @@ class Question:
     """Of the controls on the page: the one that a method has to beat."""
     readings: Mapping[str, str] | None = None
     """Other readings of the published protocol: title -> metric."""
+    judged: str | None = None
+    """The experiment that measures ModelGiF+ on zoos that had no part in making it."""
 
 
 QUESTIONS = (
@@ -47,6 +53,7 @@ QUESTIONS = (
         title="IP protection",
         experiments={"mini": "ip_protection", "mid": "ip_protection_mid"},
         null="Untrained field (null)",
+        judged="stronger_judged",
     ),
     Question(
         testbed="task_relatedness",
@@ -60,6 +67,7 @@ QUESTIONS = (
         title="Unlearning",
         experiments={"mini": "unlearning", "mid": "unlearning_mid"},
         readings={"far from the reference": "auc/reference/all"},
+        judged="stronger_unlearning_judged",
     ),
 )
 
@@ -109,6 +117,7 @@ def chosen(question: Question, tables: Path) -> pd.DataFrame:
     ours = fair.index.str.startswith(PROTOCOL)
     best = fair[ours & (fair.index != PROTOCOL)].iloc[0]
     rows[f"Best variation: {best.name}"] = best
+    rows |= judged(question, tables)
     rivals = fair[~ours]
     for label, rival in rivals[~rivals["Needs"].str.split(" ").str[0].duplicated()][:RIVALS].iterrows():
         rows[str(label)] = rival
@@ -116,6 +125,30 @@ def chosen(question: Question, tables: Path) -> pd.DataFrame:
         if label:
             rows["Null: untrained networks" if label == question.null else label] = every.loc[label]
     return pd.DataFrame(rows).T.reindex(columns=every.columns)
+
+
+def judged(question: Question, tables: Path) -> dict[str, pd.Series]:
+    """ModelGiF+ and its best rival on zoos that were made after it; nothing if they have not been measured."""
+    page = sweep.page(question.judged) if question.judged else {}
+    if not page or not (tables / f"{page['file']}.md").exists():
+        return {}
+    found = first_table((tables / f"{page['file']}.md").read_text())
+    shown = pd.DataFrame({"Needs": needs(found), "Mini scale": found[columns(page)[page["answer"]]]})
+    rivals = shown[~shown.index.str.startswith(PROTOCOL)]
+    best = rivals["Mini scale"].map(value).idxmax()
+    return {f"{PLUS}, on zoos made after it": shown.loc[PLUS], f"{best}, its best rival there": shown.loc[best]}
+
+
+def answers(name: str, tables: Path) -> pd.DataFrame:
+    """One experiment's methods, the best first: what each needs, its score, and what it costs; empty if not measured."""
+    page = sweep.page(name)
+    file = tables / f"{page['file']}.md"
+    if not file.exists():
+        return pd.DataFrame()
+    found = first_table(file.read_text())
+    titles = [columns(page)[key] for key in (page["answer"], *page["beside"], "cost/gradient_per_model")]
+    order = found[titles[0]].map(value).sort_values(ascending=False, kind="stable").index
+    return pd.DataFrame({"Needs": needs(found), **{title: found[title] for title in titles}}).loc[order]
 
 
 def needs(page: pd.DataFrame) -> pd.Series:
