@@ -112,6 +112,19 @@ def heat_maps(found: Experiment) -> Figure:
     return pictures.coloured({label: one.square for label, one in compared(found).items()})
 
 
+def every_square(found: Experiment, draw: Any) -> Any:
+    """Every method's distances, as a matrix and as a tree, declared strangers apart; None if nothing has run."""
+    everything = compared(found)
+    if not everything:
+        return None
+    label, one = next(iter(everything.items()))
+    names = dict(zip(one.square.index, short(list(one.square.index)), strict=True))
+    squares = {name: other.square.rename(index=names, columns=names) for name, other in everything.items()}
+    strangers = {names[model] for model in one.square.index} - {names[model] for model in one.asked}
+    groups = {"compared": [names[model] for model in one.asked], "declared strangers": strangers} if strangers else {}
+    return draw.explorer(squares, first=label, groups=groups)
+
+
 def trees(found: Experiment) -> Figure | None:
     """Every method's tree."""
     return pictures.grown({label: one.square for label, one in compared(found).items()})
