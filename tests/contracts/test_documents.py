@@ -161,7 +161,7 @@ def test_the_readme_is_short_and_leads_to_each_testbed():
     readme = DOCUMENTS["README.md"]
     assert len(readme.encode()) < 8000
     found = {path.stem for path in (ROOT / "docs" / "findings").glob("*.md")}
-    assert {"ip_protection", "task_relatedness", "unlearning"} == found
+    assert {"ip_protection", "task_relatedness", "unlearning", "stronger"} == found
     assert all(f"(docs/findings/{name}.md)" in readme for name in found)
 
 

@@ -140,7 +140,7 @@ def judged(question: Question, tables: Path) -> dict[str, pd.Series]:
 
 
 def answers(name: str, tables: Path) -> pd.DataFrame:
-    """One experiment's methods, the best first: what each needs, its score, and what it costs; empty if not measured."""
+    """One experiment's methods, best first: what each needs, its score, and what it costs; empty if not measured."""
     page = sweep.page(name)
     file = tables / f"{page['file']}.md"
     if not file.exists():
