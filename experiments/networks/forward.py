@@ -4,6 +4,10 @@ import torch
 from torch import Tensor, nn
 
 
+class NotFinite(ValueError):
+    """A model's outputs, or a loss, are NaN or infinite."""
+
+
 def device_of(model: nn.Module, inputs: Tensor) -> torch.device:
     """Where the model's weights lie; where the inputs do if it has none."""
     return next((p.device for p in model.parameters()), inputs.device)
@@ -27,11 +31,11 @@ def logits(model: nn.Module, inputs: Tensor) -> Tensor:
     """The model's outputs as `predictions`.
 
     Raises:
-        ValueError: if an output is not finite.
+        NotFinite: if an output is not.
     """
     outputs = predictions(model, inputs)
     if not torch.isfinite(outputs).all():
-        raise ValueError("outputs are not finite")
+        raise NotFinite("outputs are not finite")
     return outputs
 
 

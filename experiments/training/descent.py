@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from experiments.interfaces import Samples, labels_of
-from experiments.networks.forward import predictions
+from experiments.networks.forward import NotFinite, predictions
 
 Batch = tuple[Tensor, Tensor]
 
@@ -57,7 +57,7 @@ def descend(student: nn.Module, losses: Iterator[Tensor], optimiser: torch.optim
         for loss in losses:
             if not torch.isfinite(loss):
                 rate = optimiser.param_groups[0]["lr"]
-                raise ValueError(f"unlearning diverged (loss {loss.item()}); lower the rate {rate} or the epochs")
+                raise NotFinite(f"unlearning diverged (loss {loss.item()}); lower the rate {rate} or the epochs")
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -225,7 +225,7 @@ def test_relearning_keeps_the_statistics_of_batch_norm_and_uses_as_many_images_a
     again(way, model, samples=15, cap=2, until=1e-9)
     assert not any(training for _, training in seen)
     looked_at = len(striped().pools.forget.inputs) if way == "relearn_time" else 15
-    assert sum(count for count, _ in seen) == 2 * (looked_at + 15)  # twice a look at the loss and a pass
+    assert sum(count for count, _ in seen) == 3 * looked_at + 2 * 15  # a look at the loss, and after each pass another
 
 
 def test_relearning_as_published_mixes_all_training_images_and_asks_for_the_loss_of_the_source(method):
@@ -247,12 +247,11 @@ def test_relearning_as_published_mixes_all_training_images_and_asks_for_the_loss
 
 
 @pytest.mark.parametrize("way", RELEARN)
-def test_relearning_refuses_settings_that_make_no_sense_and_divergence(way):
+def test_relearning_refuses_settings_that_make_no_sense_and_what_explodes_has_not_learnt(way):
     for setting in ({"cap": 0}, {"samples": 0}):
         with pytest.raises(ValueError, match="must be above 0, not 0"):
             again(way, striped().model, **setting)
-    with pytest.raises(ValueError, match=r"diverged|not finite"):
-        again(way, head_suppressed(striped().model, FORGOTTEN), rate=1e20)
+    assert again(way, head_suppressed(striped().model, FORGOTTEN), rate=1e20, cap=7) == 7
 
 
 def test_activation_distance_runs_from_zero_to_the_root_of_two():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from experiments.interfaces import Offered, Pools, Samples, labels_of
-from experiments.networks.forward import logits
+from experiments.networks.forward import NotFinite, logits
 from experiments.queries.pools import pools
 from experiments.queries.samples import pick, refuse_none, source
 from experiments.training.descent import batches, descend, sgd, trainable_copy
@@ -60,12 +60,12 @@ def relearn_time(
         seed: draws and orders the images.
         rate: of SGD; theirs is 0.001 to 0.1.
         decay: weight of the penalty, theirs of the first training.
-        cap: the most passes; a model that needs more has this value.
+        cap: the most passes; a model that needs more, or diverges, has this value.
         samples: images of a pass.
         batch_size: of SGD.
 
     Raises:
-        ValueError: if cap or samples is not above 0, or the loss diverges.
+        ValueError: if cap or samples is not above 0, or the model's own outputs are not finite.
     """
     refuse_none(cap=cap, samples=samples)
     student, generator = trainable_copy(model).eval(), torch.Generator().manual_seed(seed)
@@ -106,12 +106,12 @@ def relearn_alone(
         pools: gives the images to relearn.
         seed: draws and orders the images.
         rate: of SGD.
-        cap: the most epochs; a model that needs more has this value.
+        cap: the most epochs; a model that needs more, or diverges, has this value.
         samples: how many forgotten images to relearn, or all if they are fewer.
         until: mean cross-entropy in nats at which they count as known.
 
     Raises:
-        ValueError: if cap, samples or until is not above 0, or the loss diverges.
+        ValueError: if cap, samples or until is not above 0, or the model's own outputs are not finite.
     """
     refuse_none(cap=cap, samples=samples, until=until)
     student, generator = trainable_copy(model).eval(), torch.Generator().manual_seed(seed)
@@ -135,11 +135,16 @@ def _passes(
     cap: int,
     seed: int,
 ) -> Float[Tensor, ""]:
-    """How many times all losses are descended on before the wanted samples are known."""
+    """How many times all losses are descended on before the wanted samples are known; the cap if that diverges."""
+    loss = _loss(student, wanted)
     for done in range(cap):
-        if _loss(student, wanted) <= goal:
+        if loss <= goal:
             return torch.tensor(float(done))
-        descend(student, losses(), optimiser, seed=seed)
+        try:
+            descend(student, losses(), optimiser, seed=seed)
+            loss = _loss(student, wanted)
+        except NotFinite:  # so wrecked that it explodes before it learns
+            break
     return torch.tensor(float(cap))
 
 
