@@ -16,7 +16,7 @@ from experiments.storage.files import ROOT
 FOLDER = ROOT / "conf" / "method"
 KINDS = ("modelgif", "label", "probability", "logit", "input-gradient", "feature", "weights", "architecture")
 """ModelGiF with its variations, then all others by their access, from the least to the most; the nulls last."""
-MAIN = ("ip_protection", "task_relatedness", "unlearning")
+MAIN = ("ip_protection", "task_relatedness", "unlearning", "stronger")
 """Experiments whose costs are shown, the first that has the method."""
 COSTS = ("cost/gradient_per_model", "cost/forward_per_model", "cost/seconds_per_model")
 
@@ -38,7 +38,7 @@ def table(kind: str, records: Path) -> pd.DataFrame:
 
 def kind_of(name: str, method: Mapping[str, Any]) -> str:
     """Which of KINDS a method is of."""
-    return "modelgif" if name.split("/")[0] == "modelgif" else method["access"]
+    return "modelgif" if name.split("/")[0] in ("modelgif", "modelgif_plus") else method["access"]
 
 
 @cache
@@ -55,7 +55,8 @@ def made_of(method: Mapping[str, Any]) -> list[str]:
     ['`misclassified_samples`', '`outputs`', '`agreement`']
     """
     calls = [method[part] for part in ("queries", "represent", "distance")]
-    chosen = (calls[0].get("choose") or {}).get("_target_")
+    given = calls[0].get("choose") or {}
+    chosen = given.get("_target_") if isinstance(given, Mapping) else None  # or the testbed's own choice
     names = [call["_target_"].rpartition(".")[2] for call in calls]
     return [
         f"`{names[0]}`" + (f" to `{chosen.rpartition('.')[2]}`" if chosen else ""),
@@ -76,7 +77,10 @@ def about(name: str) -> str:
 
 
 def _roles(method: Mapping[str, Any]) -> list[str]:
-    given = (method.get("roles") or {}).values()
+    given = method.get("roles") or {}
+    if not isinstance(given, Mapping):
+        return ["models: the testbed's gauge"]
+    given = given.values()
     models = sorted({role for roles in given for role in roles})
     return [f"models: {', '.join(models)}" + (", scored (replication)" if method.get("leak") else "")] if models else []
 
