@@ -3,11 +3,21 @@
 from collections.abc import Callable
 
 import pandas as pd
+from hydra.utils import get_method
 
 from experiments.pages.section import NOTHING, probability, section
 from experiments.pages.sweep import Experiment, Run
+from experiments.pages.tables import columns
 from experiments.statistics.contest import Sides, paired_difference
 from experiments.statistics.ranking import holm
+from experiments.storage import record
+
+
+def gained(found: Experiment) -> str:
+    """What the page's `answer` gains; its `sides` reads suspects and the testbed's configuration."""
+    read = get_method(found.page["sides"])
+    what = columns(found.page)[found.page["answer"]]
+    return contest(what, found, lambda run: read(record.matrix(run.folder, "suspects"), run.config["testbed"]))
 
 
 def contest(what: str, found: Experiment, sides: Callable[[Run], Sides]) -> str:
@@ -40,8 +50,8 @@ def contest(what: str, found: Experiment, sides: Callable[[Run], Sides]) -> str:
     if not rows:
         return f"**What is gained** ({what}): {NOTHING}"
     return section(
-        f"**What is gained.** {what}: candidates minus every other method, mean over the zoos that both were measured "
-        "on, with the 95 % interval of a bootstrap that draws zoos, then models, the same for both; p of there being "
+        f"**What is gained.** AUC, {what}: candidates minus every other method, mean over the zoos that both have, "
+        "with the 95 % interval of a bootstrap that draws zoos, then models, the same for both; p of there being "
         "no difference, and with Holm's correction for all rows.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )

@@ -81,7 +81,7 @@ def zoo_of(toy: str, *own: str):
 
 @cache
 def method_of(name: str, toy: str):
-    quick = QUICK.get(name, ["method.represent.steps=6"] if name.startswith("modelgif") else [])
+    quick = QUICK.get(name, ["method.represent.steps=6"] if name.split("/")[0] == "modelgif" else [])
     return instantiate(composed(*TOYS[toy], f"method={name}", *quick)["method"], _convert_="all")
 
 

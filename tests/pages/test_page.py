@@ -89,12 +89,16 @@ def test_only_likelihood_ratios_look_at_what_calibrates_belief(method, config):
 def test_whoever_saw_the_calibrating_models_is_neither_believed_nor_paired(some):
     found, _ = some("unlearning", lambda run, turn: True)
     lines = unlearning.believed(found).splitlines()
-    (row,) = [line for line in lines if line.startswith("| LiRA")]
-    assert row.split("|")[1].strip() == "LiRA, few shadows †"
-    assert {cell.strip() for cell in row.split("|")[2:-1]} == {"—"}
-    assert "† LiRA, few shadows took the calibrating models" in lines[0]
-    others = [line for line in lines[4:] if line not in (row, "")]
-    assert all("—" not in line for line in others)
+    rows = [line for line in lines if line.startswith("| LiRA")]
+    assert [row.split("|")[1].strip() for row in rows] == ["LiRA, few shadows †", "LiRA, pooled variance †"]
+    assert {cell.strip() for row in rows for cell in row.split("|")[2:-1]} == {"—"}
+    assert "† LiRA, few shadows, LiRA, pooled variance took the calibrating models" in lines[0]
+    measured = [label for label, runs in found.rows().items() if any(run.record for run in runs)]
+    others = [
+        line for line in lines if line not in rows and line.split("|")[1:2] and line.split("|")[1].strip() in measured
+    ]
+    assert len(others) == len(measured) - len(rows)
+    assert not [line for line in others if "—" in line]
     assert "LiRA" not in unlearning.two_sources(found).split("\n\n")[1]
 
 

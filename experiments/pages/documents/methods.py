@@ -68,8 +68,8 @@ def made_of(method: Mapping[str, Any]) -> list[str]:
 def about(name: str) -> str:
     """What the method's file says of it in its first lines.
 
-    >>> about("akh")
-    'AKH (Godinot et al., AAAI 2025): label agreement on samples that the victim gets wrong'
+    >>> about("agreement")
+    'Share of random samples on which the predicted labels differ: the floor'
     """
     lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
     first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))

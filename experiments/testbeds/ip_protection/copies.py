@@ -5,11 +5,13 @@ answers, which favours methods that do.
 """
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments.interfaces import Zoo
+from experiments.statistics.contest import Sides
 
 KEPT = 0.9
 """Share of accuracy that a working copy keeps."""
@@ -87,3 +89,15 @@ def told_apart(
     if alike:
         far = far[far["architecture"].isin(near["architecture"].unique())]
     return near["distance"].to_numpy(), far["distance"].to_numpy()
+
+
+def pooled(suspects: pd.DataFrame, testbed: Mapping[str, Any]) -> Sides:
+    """Distances of copies and of all strangers, whatever their task, as one threshold sees them.
+
+    Args:
+        suspects: as `described`, with their distances.
+        testbed: its configuration, which names the attacks.
+    """
+    attacked = suspects["role"].isin(list(testbed["attacks"]))
+    near = suspects[attacked & (suspects["copy"] != 0)]
+    return Sides(near["distance"].to_numpy(), suspects.loc[~attacked, "distance"].to_numpy())

@@ -5,10 +5,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import nn
 
 from experiments.interfaces import POOLS, Pools, labels_of
 from experiments.networks.forward import accuracy, log_odds, predictions
+from experiments.statistics.contest import Sides
 
 REMEMBERED = 500
 """For how many forgotten training images a model's facts hold its log-odds."""
@@ -45,3 +47,15 @@ def twins(facts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
         for one, other in combinations(facts, 2)
         if shares[one] == shares[other] and np.abs(odds[one] - odds[other]).max() <= 2.5 * 10**-DIGITS
     ]
+
+
+def told(suspects: pd.DataFrame, testbed: Mapping[str, Any]) -> Sides:
+    """Distances from retrained models, of those that truly never saw the images and of all others.
+
+    Args:
+        suspects: the table of a run, with role and `retrains`; what has no distance certifies nothing, and ranks last.
+        testbed: its configuration, which names the roles.
+    """
+    ranked = suspects["retrains"].fillna(suspects["retrains"].max() + 1)
+    forgotten, aside = (suspects["role"].isin(list(testbed[name])) for name in ("forgotten", "aside"))
+    return Sides(ranked[forgotten].to_numpy(), ranked[~forgotten & ~aside].to_numpy())
