@@ -96,6 +96,7 @@ def test_a_signal_ends_in_one_line_that_says_how_to_go_on(name, number, tmp_path
     tally("interrupted and terminated programs", 1, survived="one line, nobody left at work, nothing half written")
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", "prepare"])
 def test_workers_of_a_killed_program_end_within_seconds(name, tmp_path):

@@ -55,6 +55,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_anything_is_measured(mo
     assert not list(tmp_path.rglob("distances.csv"))
 
 
+@pytest.mark.slow
 def test_what_wandb_did_not_take_is_recorded_and_sent_later_and_only_once(program, tmp_path):
     with serving() as server:
         server.broken = True
