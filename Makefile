@@ -9,6 +9,8 @@ BIN := .venv/bin
 export PYTHONHASHSEED := 0
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
+# Packages come uncompiled and are compiled where they are first imported: once, and not by every process that comes
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test slow drills check tables clean clean-cache
 
