@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.statistics.intervals import resampled_means
 from experiments.statistics.ranking import Difference
 
 
@@ -46,14 +47,7 @@ def paired_difference(
         if (len(mine.near), len(mine.far)) != (len(other.near), len(other.far)) or not len(mine.near) * len(mine.far):
             raise ValueError("both methods must have been shown the same models of a zoo, on both sides")
         gains.append(_nearer(mine) - _nearer(other))
-    random = np.random.default_rng(seed)
-    chosen = random.integers(len(gains), size=(draws, len(gains)))
-    drawn = np.empty(chosen.shape)
-    for zoo, gain in enumerate(gains):
-        times = int((chosen == zoo).sum())
-        rows, columns = (random.multinomial(size, np.full(size, 1 / size), times) / size for size in gain.shape)
-        drawn[chosen == zoo] = ((rows @ gain) * columns).sum(1)
-    means = drawn.mean(1)
+    means = resampled_means(gains, draws, seed)
     low, high = np.quantile(means, [0.025, 0.975])
     wrong = min((means <= 0).mean(), (means >= 0).mean())
     value = float(np.mean([gain.mean() for gain in gains]))

@@ -1,6 +1,7 @@
 """Estimates with intervals, as pure functions over arrays of distances (small = related)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
@@ -80,17 +81,43 @@ def clustered_auc(zoos: Sequence[tuple[Distances, Distances]], *, draws: int = 2
         _need(related, unrelated)
         difference = np.subtract.outer(np.asarray(unrelated, float), np.asarray(related, float))
         nearer.append((np.sign(difference) + 1) / 2)
-    random = np.random.default_rng(seed)
-    chosen = random.integers(len(nearer), size=(draws, len(nearer)))
-    drawn = np.empty(chosen.shape)
-    for zoo, pairs in enumerate(nearer):
-        times = int((chosen == zoo).sum())
-        rows, columns = (random.multinomial(size, np.full(size, 1 / size), times) / size for size in pairs.shape)
-        drawn[chosen == zoo] = ((rows @ pairs) * columns).sum(1)
-    low, high = np.quantile(drawn.mean(1), [0.025, 0.975])
+    low, high = np.quantile(resampled_means(nearer, draws, seed), [0.025, 0.975])
     value = float(np.mean([zoo.mean() for zoo in nearer]))
     apart = _newcombe(value, sum(len(near) for near, _ in zoos), sum(len(far) for _, far in zoos))
     return Estimate(value, min(float(low), apart.low), max(float(high), apart.high))
+
+
+def resampled_means(pairs: Sequence[np.ndarray], draws: int, seed: int) -> np.ndarray:
+    """Means over zoos of their pairs' mean, (draws,): each time zoos are drawn, then models on both of their sides.
+
+    Args:
+        pairs: of each zoo a matrix (models on one side, models on the other).
+        draws: how often.
+        seed: of the draws; zoos of the same sizes are drawn alike, whatever is in them.
+    """
+    chosen, weights = _drawn(tuple(zoo.shape for zoo in pairs), draws, seed)
+    drawn = np.empty(chosen.shape)
+    for zoo, (values, (rows, columns)) in enumerate(zip(pairs, weights, strict=True)):
+        drawn[chosen == zoo] = ((rows @ values) * columns).sum(1)
+    return drawn.mean(1)
+
+
+@lru_cache(maxsize=8)  # a page asks hundreds of times for the same draws, which take longer than what is done with them
+def _drawn(
+    sizes: tuple[tuple[int, ...], ...], draws: int, seed: int
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Which zoos were drawn (draws, zoos), and for each zoo's turns how much its models weigh on either side."""
+    random = np.random.default_rng(seed)
+    chosen = random.integers(len(sizes), size=(draws, len(sizes)))
+    turns = [int((chosen == zoo).sum()) for zoo in range(len(sizes))]
+    weights = [
+        (
+            random.multinomial(first, np.full(first, 1 / first), times) / first,
+            random.multinomial(second, np.full(second, 1 / second), times) / second,
+        )
+        for (first, second), times in zip(sizes, turns, strict=True)
+    ]
+    return chosen, weights
 
 
 def proportion(successes: int, trials: int) -> Estimate:
