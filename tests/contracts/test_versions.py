@@ -43,10 +43,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "2da0da6475e4"),
+    "ip_protection": (4, "e0c0fbc8abfd"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "4a4056f2a2d5"),
+    "unlearning": (2, "c5879e0570b1"),
 }
 """Version of the zoo and digest of its training code."""
 

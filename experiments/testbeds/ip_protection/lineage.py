@@ -30,7 +30,7 @@ def lineage(
     *,
     cache: str,
     tasks: Mapping[str, Task],
-    networks: Mapping[str, Learner],
+    networks: Mapping[str, Learner | None],
     attacks: Attacks,
     victims: list[str],
     numbers: Numbers,
@@ -51,7 +51,7 @@ def lineage(
     Args:
         cache: folder of trained models.
         tasks: three of them: the victim's own, the same under corruption, and one with other labels.
-        networks: family -> network and how it learns.
+        networks: family -> network and how it learns; None leaves a family out.
         attacks: the eight of `Attacks` -> function and settings.
         victims: families that may be the victim's, or published models; zoo seeds take them in turn.
         numbers: how many models of each sort.
@@ -73,6 +73,7 @@ def lineage(
         ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1,
             nothing is asked, one of `harder` has the role of other models, or a watermark is for a published victim.
     """
+    networks = {family: learner for family, learner in networks.items() if learner}
     foreign = {f"resnet{depth}": depth for depth in published["depths"]} if published else {}
     for family in victims or [""]:
         if family not in {**networks, **foreign}:

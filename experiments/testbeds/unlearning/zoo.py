@@ -95,7 +95,7 @@ def unlearning(
         raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has {epochs}; leave them out")
     refuse_unfit(unlearners, repelled, pulled, approximate)
     if dry_run:
-        retrains, copies, checkpoints, epochs, train = 2, 1, (), 1, partial(train, batch_size=40)
+        retrains, copies, checkpoints, epochs, train = 3, 1, (), 1, partial(train, batch_size=40)
         repelled, pulled = ({role: {**given, "epochs": 1} for role, given in f.items()} for f in (repelled, pulled))
         approximate = approximate and {**approximate, "epochs": 1}
         unlearners = {role: {**given, "grid": [given["quick"]]} for role, given in unlearners.items()}

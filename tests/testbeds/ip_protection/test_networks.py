@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from test_lineage import RESNET, TINY
 from torch import nn
 
@@ -91,3 +92,12 @@ def test_a_published_stranger_that_is_not_there_is_refused(tmp_path):
 def test_what_timm_cannot_build_is_said_in_one_line_with_the_options():
     with pytest.raises(ValueError, match=r"timm cannot build 'test_resnet' with widht=3: .*'widht'"):
         build("test_resnet", classes=2, seed=0, widht=3)
+
+
+def test_the_demo_leaves_out_models_of_the_default_zoo_and_a_family_and_changes_none(config):
+    demo, default = (
+        instantiate(config(f"testbed/zoo={name}")["testbed"]["zoo"], _convert_="all") for name in ("demo", "mini")
+    )
+    assert set(demo) < set(default)
+    assert {model.architecture for model in demo.values()} < {model.architecture for model in default.values()}
+    assert all(model.fingerprint() == default[name].fingerprint() for name, model in demo.items())
