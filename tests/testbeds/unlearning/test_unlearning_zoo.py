@@ -213,7 +213,7 @@ def test_a_dry_run_needs_no_data_and_scores(command):
         "testbed=unlearning",
         "testbed/zoo=unlearning_cifar100",
         "dry_run=true",
-        "method=forget_accuracy",
+        "method=modelgif_plus",
         "testbed.zoo.network.depth=8",
         "workers=1",
     ]
