@@ -237,6 +237,9 @@ class Method:
     """All models' representations, one at a time, and their number -> what `distance` says of all pairs (models,
     models, paths), where that is faster."""
 
+    directed: bool | None = None
+    """Whether the distance from a to b is another than from b to a; where all models meet all, both are then asked."""
+
     def __post_init__(self) -> None:
         for need in self.needs:
             if need not in NEEDS:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from experiments.interfaces import Method, Pair, Testbed, Zoo, ZooModel
 from experiments.memory import return_freed_memory, reuse_freed_memory, rise
@@ -35,12 +36,12 @@ class Cost:
     weight_gradient: int = 0
 
     def count(self, model: nn.Module, inputs: Tensor) -> None:
-        """Whatever asks for an input gradient is counted as one; weights have theirs where they alone may move."""
-        if not torch.is_grad_enabled():
-            self.forward += len(inputs)
-        elif inputs.requires_grad:
+        """Input gradients, or derivatives along a direction, are counted as such; weights have theirs where they alone
+        may move."""
+        backward = torch.is_grad_enabled()
+        if (backward and inputs.requires_grad) or forward_ad.unpack_dual(inputs).tangent is not None:
             self.gradient += len(inputs)
-        elif any(parameter.requires_grad for parameter in model.parameters()):
+        elif backward and any(parameter.requires_grad for parameter in model.parameters()):
             self.weight_gradient += len(inputs)
         else:
             self.forward += len(inputs)

@@ -71,11 +71,16 @@ def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Off
 def comparable(method: Method, testbed: Testbed) -> list[Pair]:
     """The testbed's pairs, without those of which its `why_not`, if it has one, says why they cannot be compared.
 
+    For a directed method, two models that are both sources also meet the other way round.
+
     Raises:
         ValueError: if none is left.
     """
     why_not: Callable[[Pair, Method], str] = getattr(testbed, "why_not", lambda pair, method: "")
     pairs = testbed.pairs()
+    if method.directed:
+        sources = {source for source, _ in pairs}
+        pairs += [(b, a) for a, b in pairs if b in sources and (b, a) not in pairs]
     refused = {pair: why for pair in pairs if (why := why_not(pair, method))}
     if len(refused) == len(pairs):
         (first, second), why = next(iter(refused.items()))

@@ -167,12 +167,12 @@ def same(one, other):
         return torch.equal(one, other)
     if isinstance(one, Mapping):
         return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-    if isinstance(one, tuple) and not hasattr(one, "_asdict"):
+    if hasattr(one, "_asdict"):
+        return same(one._asdict(), other._asdict())
+    if isinstance(one, tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, torch.nn.Module):
         return same(one.state_dict(), other.state_dict())
-    if isinstance(one, Samples):
-        return same(one._asdict(), other._asdict())
     if hasattr(one, "__dict__"):
         return same(vars(one), vars(other))
     return one == other
@@ -181,7 +181,7 @@ def same(one, other):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_made_of_fragments_and_inherits_from_no_rival(name):
     text = OmegaConf.load(ROOT / "conf" / "method" / f"{name}.yaml")
-    own = {"queries", "/method/queries@queries", "_self_"}
+    own = {"queries", "/method/queries@queries", "/reading@_here_", "_self_"}
     parents = [part if isinstance(part, str) else next(iter(part)) for part in text.get("defaults", [])]
     inherited = [parent for parent in parents if parent not in own]
     assert all(parent.startswith("/method/modelgif") for parent in inherited)

@@ -115,7 +115,7 @@ def _tree(name: str, square: pd.DataFrame, groups: Groups) -> tuple[list[dict[st
     from scipy.stats import rankdata
 
     labels = list(square.index)
-    joined = linkage(rankdata(squareform(square.to_numpy(float), checks=False)), "average")
+    joined = linkage(rankdata(squareform((square + square.T).to_numpy(float) / 2, checks=False)), "average")
     drawn = dendrogram(joined, labels=words(labels), no_plot=True)
     corners = [
         {"name": name, "join": join, "corner": corner, "x": round(x, DIGITS), "y": y}

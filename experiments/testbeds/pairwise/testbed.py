@@ -128,6 +128,8 @@ class Pairwise:
         what is known of each; `samples`, which images were shown.
         """
         intervals.refuse_dead(distances)
+        back = distances.swaplevel().reindex(distances.index)
+        distances = distances.where(back.isna(), (distances + back) / 2)  # a pair that was asked both ways: the mean
         found = {pair: intervals.mean(row) for pair, row in zip(distances.index, distances.to_numpy(), strict=True)}
         names = self._models
         square = pd.DataFrame(np.nan, names, names)

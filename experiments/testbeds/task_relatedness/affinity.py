@@ -75,8 +75,8 @@ def published(zoo: Zoo, *, file: str) -> Truth:
     return Truth(table.loc[list(zoo), list(zoo)])
 
 
-def symmetric(mean: pd.Series, tasks: list[str]) -> pd.DataFrame:
-    """Distances of unordered pairs, (source, target) -> number, as a symmetric matrix."""
+def as_square(mean: pd.Series, tasks: list[str]) -> pd.DataFrame:
+    """Distances, (source, target) -> number, in a square; a pair that was asked one way round has it both ways."""
     square = mean.unstack().reindex(index=tasks, columns=tasks)
     return square.fillna(square.T)
 

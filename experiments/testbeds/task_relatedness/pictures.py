@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.pages.plots import plain, words
 from experiments.storage import record
-from experiments.testbeds.task_relatedness.affinity import dissimilarity, symmetric
+from experiments.testbeds.task_relatedness.affinity import as_square, dissimilarity
 from experiments.testbeds.task_relatedness.tasks import FAMILIES
 
 FAMILY_COLOURS = ("#15803d", "#1d4ed8", "#a16207", "#be123c")
@@ -36,7 +36,7 @@ def targets(folder: Path) -> Figure:
 def squares(folder: Path, name: str = "distance") -> dict[str, pd.DataFrame]:
     """A run's distances between all tasks, under that name, and the truth as distances."""
     affinity = record.matrix(folder, "affinity")
-    distance = symmetric(record.distances(folder).mean(axis=1), list(affinity))
+    distance = as_square(record.distances(folder).mean(axis=1), list(affinity))
     return {name: distance, TRUTH: dissimilarity(affinity)}
 
 
@@ -75,7 +75,7 @@ def grown(shown: Squares) -> Figure:
     colours = {task: FAMILY_COLOURS[i % 4] for i, tasks in enumerate(families.values()) for task in tasks}
     figure = Figure(figsize=(5.4 * len(shown), 5), layout="constrained")
     for axes, (name, square) in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown.items(), strict=True):
-        ranked = rankdata(squareform(square.to_numpy(float), checks=False))
+        ranked = rankdata(squareform((square + square.T).to_numpy(float) / 2, checks=False))
         labels = list(square.index)
         drawn = dendrogram(
             linkage(ranked, "average"),

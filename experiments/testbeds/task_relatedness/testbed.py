@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics import ranking
 from experiments.statistics.intervals import refuse_dead
-from experiments.testbeds.task_relatedness.affinity import Truth, dissimilarity, symmetric
+from experiments.testbeds.task_relatedness.affinity import Truth, as_square, dissimilarity
 from experiments.testbeds.task_relatedness.tasks import FAMILIES
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -59,7 +59,7 @@ class TaskRelatedness:
         """Rank correlations with the affinity, target by target, and what predictors reach that know the truth."""
         refuse_dead(distances)
         truth = self.affinity(self.zoo)
-        distance = symmetric(distances.mean(axis=1), list(self.zoo))
+        distance = as_square(distances.mean(axis=1), list(self.zoo))
         columns = ranking.column_correlation(distance, truth.affinity, diagonal=False)
         metrics = agreement(distance, truth.affinity)
         metrics |= {f"target/{task}": value for task, value in columns.items() if pd.notna(value)}
@@ -110,7 +110,9 @@ def families(distance: pd.DataFrame, name: str) -> dict[str, float]:
         return {}
     same = [family[a] == family[b] for a, b in pairs]
     return (
-        {name: float(roc_auc_score(same, [-distance.loc[pair] for pair in pairs]))} if 0 < sum(same) < len(same) else {}
+        {name: float(roc_auc_score(same, [-distance.loc[pair] - distance.loc[pair[::-1]] for pair in pairs]))}
+        if 0 < sum(same) < len(same)
+        else {}
     )
 
 
