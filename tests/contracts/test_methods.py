@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from experiments.interfaces import NEEDS, Samples, ZooModel
+from experiments.interfaces import NEEDS, ZooModel
 from experiments.measure import measure
 from experiments.offers import offered
 

@@ -63,9 +63,11 @@ def test_what_a_source_is_multiplied_by_and_where_a_target_begins_do_not_matter(
 
 
 def test_channels_explain_nothing_by_their_number():
-    noise = Function(torch.randn(60, 29, generator=WEIGHTS), None)
-    target = Function(torch.randn(60, 3, generator=WEIGHTS), None)
-    assert left_over(noise, target, reach=0) > 1
+    found = [
+        left_over(Function(torch.randn(60, 50, generator=WEIGHTS), None), Function(noise, None), reach=0)
+        for noise in torch.randn(40, 60, 3, generator=WEIGHTS)
+    ]
+    assert torch.stack(found).mean() == pytest.approx(1, abs=0.1)
 
 
 def test_slopes_are_the_outputs_derivative_along_the_direction():
@@ -88,10 +90,10 @@ def test_a_target_that_never_varies_has_no_distance():
     ("a", "b", "given", "said"),
     [
         (
-            (10, 8),
+            (10, 9),
             (10, 2),
             {},
-            r"a map of 8 numbers needs as many rows in half of the samples, not 5; raise the budget",
+            r"a map that is told 9 numbers needs more than 10 rows, not 10; raise the budget",
         ),
         ((10, 2), (12, 2), {}, r"between maps of one size, not \(10, 2\), \(12, 2\)"),
         ((10, 2, 4, 4), (10, 2, 5, 5), {}, "between maps of one size"),

@@ -22,9 +22,6 @@ from torchvision.transforms.functional import gaussian_blur
 from experiments.interfaces import Samples
 from experiments.networks.forward import device_of, logits
 
-SMALLEST = 1e-9
-"""Of the largest eigenvalue of the source's Gram matrix; below it a direction is rounding."""
-
 
 class Function(NamedTuple):
     """One model at the samples."""
@@ -68,9 +65,9 @@ def _derivative(model: nn.Module, inputs: Tensor, along: Tensor) -> Tensor:
 def left_over(a: Function, b: Function, *, reach: int, slopes: float = 0) -> Float[Tensor, ""]:
     """Share of b that no linear map of a explains: 0 (b is one) to about 1 (nothing); NaN if b does not vary at all.
 
-    The map is fitted on every other sample and judged on those between, and the other way round, so that many channels
-    explain nothing by their number: a map that misleads leaves more than there was, above 1. With slopes the squared
-    errors of both are summed, each in units of b's own.
+    Theil's adjusted share of unexplained variance: what the best map leaves over, times rows / (rows - what the map is
+    told), so that many channels explain nothing by their number. With slopes the squares of both are summed, each in
+    units of b's own.
 
     Args:
         a: the source.
@@ -79,8 +76,8 @@ def left_over(a: Function, b: Function, *, reach: int, slopes: float = 0) -> Flo
         slopes: weight of the slopes beside the values', 0 to 1.
 
     Raises:
-        ValueError: if the two were not shown the same, the weight is not a share or has no slopes to weigh, or half of
-            the samples are fewer than what a map has to be told.
+        ValueError: if the two were not shown the same, the weight is not a share or has no slopes to weigh, or samples
+            are fewer than what a map is told.
 
     >>> one = Function(torch.randn(40, 3), None)
     >>> other = Function(one.values @ torch.randn(3, 2) + 1, None)
@@ -94,48 +91,29 @@ def left_over(a: Function, b: Function, *, reach: int, slopes: float = 0) -> Flo
     parts = [(_centred(_rows(a.values, reach)), _centred(_rows(b.values, 0)), 1 - slopes)]
     if slopes and a.slopes is not None and b.slopes is not None:
         parts.append((_rows(a.slopes, reach), _rows(b.slopes, 0), slopes))
-    if not all(target.any() for _, target, _ in parts):
-        return torch.tensor(float("nan"))
-    halves = [_grams([(x[half::2], y[half::2], w / y.square().sum()) for x, y, w in parts]) for half in (0, 1)]
-    return sum((_missed(*pair) for pair in (halves, halves[::-1])), torch.zeros(())).clamp_min(0)
-
-
-class _Grams(NamedTuple):
-    """Inner products over half of the samples."""
-
-    within: Float[Tensor, "source source"]
-    across: Float[Tensor, "source target"]
-    total: Float[Tensor, ""]
-    """Of the target with itself, summed over its channels."""
-
-
-def _grams(parts: list[tuple[Tensor, Tensor, Tensor]]) -> _Grams:
-    """Sources and targets (samples, positions, channels) with their weights."""
-    flat = [(x.flatten(0, 1), y.flatten(0, 1), weight) for x, y, weight in parts]
-    rows, told = flat[0][0].shape
-    if rows < told:
+    (rows, told), squares = parts[0][0].shape, [y.square().sum() for _, y, _ in parts]
+    if rows <= told + 1:
         raise ValueError(
-            f"a map of {told} numbers needs as many rows in half of the samples, not {rows}; raise the budget"
+            f"a map that is told {told} numbers needs more than {told + 1} rows, not {rows}; raise the budget"
         )
-    within = sum(weight * x.T @ x for x, _, weight in flat)
-    across = sum(weight * x.T @ y for x, y, weight in flat)
-    return _Grams(within, across, sum(weight * y.square().sum() for _, y, weight in flat))  # pyright: ignore
+    if not all(squares):
+        return torch.tensor(float("nan"))
+    # Roots of the weights, so that one least-squares problem has the values' rows and the slopes'.
+    roots = [(weight / total).sqrt() for (_, _, weight), total in zip(parts, squares, strict=True)]
+    known = torch.cat([root * x for root, (x, _, _) in zip(roots, parts, strict=True)])
+    wanted = torch.cat([root * y for root, (_, y, _) in zip(roots, parts, strict=True)])
+    missed = wanted - known @ torch.linalg.lstsq(known, wanted, driver="gelsd").solution
+    return missed.square().sum() * (rows - 1) / (rows - 1 - told)
 
 
-def _missed(fitted: _Grams, judged: _Grams) -> Tensor:
-    """What the map that fits the one half best leaves over of the other."""
-    linear = torch.linalg.pinv(fitted.within, hermitian=True, rtol=SMALLEST) @ fitted.across
-    return judged.total - 2 * (linear * judged.across).sum() + (linear * (judged.within @ linear)).sum()
-
-
-def _rows(maps: Tensor, reach: int) -> Float[Tensor, "samples positions channels"]:
-    """What a map is told at each position: its channels and those of neighbours, zero beyond the border."""
+def _rows(maps: Tensor, reach: int) -> Float[Tensor, "rows told"]:
+    """What a map is told at each position of each sample: its channels and those of neighbours, zero outside."""
     if maps.ndim == 2:
-        return maps[:, None].double()
+        return maps.double()
     if maps.ndim != 4:
         raise ValueError(f"a map reads outputs (n, channels) or (n, channels, height, width), not {tuple(maps.shape)}")
-    return unfold(maps, 2 * reach + 1, padding=reach).transpose(1, 2).double()
+    return unfold(maps, 2 * reach + 1, padding=reach).transpose(1, 2).flatten(0, 1).double()
 
 
 def _centred(rows: Tensor) -> Tensor:
-    return rows - rows.mean((0, 1))
+    return rows - rows.mean(0)
