@@ -62,17 +62,18 @@ def _is_file(key: str, value: str) -> bool:
     return (ROOT / "conf" / key).is_dir() and not value.startswith("{")
 
 
-def part(group: str, name: str) -> dict[str, Any]:
+def part(group: str, name: str, *others: str) -> dict[str, Any]:
     """One choice of a group by itself, which takes a moment where a whole configuration takes long.
 
-    Interpolations that lead out of it stay as they are written. It may be asked for inside a run, too.
+    Interpolations that lead out of it stay as they are written. It may be asked for inside a run, too. What it is made
+    of may depend on choices of other groups (`gauge=none`), which are then to be named.
 
     >>> part("method", "modelgif/odds")["label"]
     'ModelGiF, log-odds'
     """
     inside = GlobalHydra.instance().is_initialized()
     with nullcontext() if inside else initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        chosen = compose(overrides=[f"+{group}={name}"])
+        chosen = compose(overrides=[f"+{choice}" for choice in (f"{group}={name}", *others)])
     return cast(dict[str, Any], OmegaConf.to_container(chosen))[group]
 
 

@@ -20,8 +20,10 @@ PROTOCOL = "ModelGiF"
 """The label of the published protocol; those of its variations begin with it."""
 PLUS = "ModelGiF+"
 """The label of the suite's own proposal."""
-STRONGER = [f"stronger{testbed}{zoos}" for testbed in ("", "_unlearning") for zoos in ("", "_judged")]
+STRONGER = [f"stronger{testbed}{zoos}" for testbed in ("", "_tasks", "_unlearning") for zoos in ("", "_judged")]
 """The experiments that measure it."""
+THE_TRUTH = "the truth"
+"""What ceilings and controls need, which are no methods."""
 RIVALS = 3
 """How many rivals the headline shows: the best of each access, from the best one on."""
 SCALES = ("mini", "mid")
@@ -61,6 +63,7 @@ QUESTIONS = (
         experiments={"mini": "task_relatedness"},
         side="own",
         control="Control: mean rank of the source",
+        judged="stronger_tasks_judged",
     ),
     Question(
         testbed="unlearning",
@@ -112,7 +115,7 @@ def chosen(question: Question, tables: Path) -> pd.DataFrame:
     rows = {f"{PROTOCOL}, as published": every.loc[PROTOCOL]}
     for title, metric in (question.readings or {}).items():
         rows[f"The same, {title}"] = scores(question, tables, metric).loc[PROTOCOL]
-    fair = every[(every["Needs"] != "the truth") & (every.index != question.null)]
+    fair = every[(every["Needs"] != THE_TRUTH) & (every.index != question.null)]
     fair = fair[~fair.iloc[:, 1].str.endswith("runs)")]
     ours = fair.index.str.startswith(PROTOCOL)
     best = fair[ours & (fair.index != PROTOCOL)].iloc[0]
@@ -134,7 +137,7 @@ def judged(question: Question, tables: Path) -> dict[str, pd.Series]:
         return {}
     found = first_table((tables / f"{page['file']}.md").read_text())
     shown = pd.DataFrame({"Needs": needs(found), "Mini scale": found[columns(page)[page["answer"]]]})
-    rivals = shown[~shown.index.str.startswith(PROTOCOL)]
+    rivals = shown[~shown.index.str.startswith(PROTOCOL) & (shown["Needs"] != THE_TRUTH)]
     best = rivals["Mini scale"].map(value).idxmax()
     return {f"{PLUS}, on zoos made after it": shown.loc[PLUS], f"{best}, its best rival there": shown.loc[best]}
 
@@ -146,6 +149,7 @@ def answers(name: str, tables: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame()
     found = first_table(file.read_text())
+    found = found[needs(found) != THE_TRUTH]
     titles = [columns(page)[key] for key in (page["answer"], *page["beside"], "cost/gradient_per_model")]
     order = found[titles[0]].map(value).sort_values(ascending=False, kind="stable").index
     return pd.DataFrame({"Needs": needs(found), **{title: found[title] for title in titles}}).loc[order]
@@ -154,7 +158,7 @@ def answers(name: str, tables: Path) -> pd.DataFrame:
 def needs(page: pd.DataFrame) -> pd.Series:
     """What each method needs of a suspect, and whether other models choose its queries, by the rows of a page."""
     helped = page["Chooses with"] != "none" if "Chooses with" in page else pd.Series(False, index=page.index)
-    return page["Access"] + np.where(helped & (page["Access"] != "the truth"), " + own models", "")
+    return page["Access"] + np.where(helped & (page["Access"] != THE_TRUTH), " + own models", "")
 
 
 def unfinished(runs: str) -> bool:

@@ -38,14 +38,14 @@ def table(kind: str, records: Path) -> pd.DataFrame:
 
 def kind_of(name: str, method: Mapping[str, Any]) -> str:
     """Which of KINDS a method is of."""
-    return "modelgif" if name.split("/")[0] in ("modelgif", "modelgif_plus") else method["access"]
+    return "modelgif" if name.split("/")[0] in ("modelgif", "modelgif_plus", "one_map") else method["access"]
 
 
 @cache
 def methods() -> dict[str, dict[str, Any]]:
-    """Every method by its name on the command line, composed and not resolved."""
+    """Every method by its name on the command line, composed as on lineage and not resolved."""
     names = sorted(file.relative_to(FOLDER).with_suffix("").as_posix() for file in FOLDER.rglob("*.yaml"))
-    return {name: configuration.part("method", name) for name in names if not name.startswith("queries/")}
+    return {name: configuration.part("method", name, "gauge=ip_protection") for name in names if not name.startswith("queries/")}
 
 
 def made_of(method: Mapping[str, Any]) -> list[str]:
