@@ -137,7 +137,13 @@ def test_a_finished_run_is_not_passed_off_as_one_on_other_images(tmp_path, monke
     assert "was measured on other images (here)" in str(refusal.value)
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param([], id="one"),
+        pytest.param(["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], id="two", marks=pytest.mark.slow),
+    ],
+)
 def test_the_smoke_experiment_runs_both_its_methods_and_each_is_a_run_of_wandb_offline(launcher, command, tmp_path):
     done = command(RUN, "experiment=smoke", *launcher)
     assert done.returncode == 0, done.stderr

@@ -67,6 +67,7 @@ def test_where_files_cannot_grow_a_run_ends_in_one_line_without_a_record(size, c
     )
 
 
+@pytest.mark.slow
 @own_mounts
 @pytest.mark.parametrize("words", [RUN, PREPARE][: cases(1, 2)], ids=["run", "prepare"][: cases(1, 2)])
 @pytest.mark.parametrize("size", ["16k", "4k", "8k", "12k", "40k"][: cases(1, 5)])

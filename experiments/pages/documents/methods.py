@@ -45,7 +45,11 @@ def kind_of(name: str, method: Mapping[str, Any]) -> str:
 def methods() -> dict[str, dict[str, Any]]:
     """Every method by its name on the command line, composed as on lineage and not resolved."""
     names = sorted(file.relative_to(FOLDER).with_suffix("").as_posix() for file in FOLDER.rglob("*.yaml"))
-    return {name: configuration.part("method", name, "gauge=ip_protection") for name in names if not name.startswith("queries/")}
+    return {
+        name: configuration.part("method", name, "gauge=ip_protection")
+        for name in names
+        if not name.startswith("queries/")
+    }
 
 
 def made_of(method: Mapping[str, Any]) -> list[str]:
