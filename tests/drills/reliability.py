@@ -1,7 +1,7 @@
 """Every drill at full size, and the page that says what was tried and what held: python tests/drills/reliability.py.
 
-Drills run in `make test`, too, with few cases each. A drill calls `tally` once for what it has tried; that it got so
-far means that nothing was lost, since anything lost fails it.
+Drills run in `make test` and `make slow`, too, with few cases each. A drill calls `tally` once for what it has tried;
+that it got so far means that nothing was lost, since anything lost fails it.
 """
 
 import json
