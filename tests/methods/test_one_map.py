@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import options
 from hydra.utils import get_method
 from torch import nn
 
@@ -145,6 +146,10 @@ def test_a_derivative_along_a_direction_is_counted_as_a_gradient(blur, gradients
     _, cost = measure(place("ab", ("a", "b")), directed(blur, 0.5 if blur else 0.0), torch.device("cpu"))
     assert cost["cost/gradient_per_model"] == gradients
     assert cost["cost/forward_per_model"] == 24
+
+
+def test_there_is_a_reading_for_every_gauge():
+    assert options("reading") == options("gauge")
 
 
 @pytest.mark.parametrize(
