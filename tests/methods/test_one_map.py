@@ -106,11 +106,17 @@ def test_a_target_that_never_varies_has_no_distance():
         ),
         ((10, 2), (10, 2), {"slopes": 0.5}, r"slopes must weigh between 0 and 1, and be taken \(blur\) if above 0"),
         ((10, 2), (10, 2), {"slopes": 2}, "slopes must weigh between 0 and 1"),
+        ((10, 2), (10, 2), {"reach": -1}, "reach must be 0 or more positions, not -1"),
     ],
 )
 def test_what_no_map_can_be_fitted_to_is_refused(a, b, given, said):
     with pytest.raises(ValueError, match=said):
-        left_over(Function(torch.randn(a), None), Function(torch.randn(b), None), reach=0, **given)
+        left_over(Function(torch.randn(a), None), Function(torch.randn(b), None), **{"reach": 0} | given)
+
+
+def test_a_blur_below_nothing_is_refused():
+    with pytest.raises(ValueError, match="blur must be 0 or more pixels, or null for no slopes, not -1"):
+        see(encoder(), IMAGES, blur=-1, seed=0)
 
 
 def place(names, *pairs):

@@ -42,7 +42,12 @@ def see(model: nn.Module, samples: Samples, *, blur: float | None, seed: int, ba
             trained networks share coarse structure; 0 leaves them as they are. None takes no slopes.
         seed: draws the directions, the same for all models.
         batch_size: samples at a time.
+
+    Raises:
+        ValueError: if blur is below 0.
     """
+    if blur is not None and blur < 0:
+        raise ValueError(f"blur must be 0 or more pixels, or null for no slopes, not {blur}")
     values = logits(model, samples.inputs).cpu()
     if blur is None:
         return Function(values, None)
@@ -76,8 +81,8 @@ def left_over(a: Function, b: Function, *, reach: int, slopes: float = 0) -> Flo
         slopes: weight of the slopes beside the values', 0 to 1.
 
     Raises:
-        ValueError: if the two were not shown the same, the weight is not a share or has no slopes to weigh, or samples
-            are fewer than what a map is told.
+        ValueError: if the two were not shown the same, the weight is not a share or has no slopes to weigh, reach is
+            below 0, or samples are fewer than what a map is told.
 
     >>> one = Function(torch.randn(40, 3), None)
     >>> other = Function(one.values @ torch.randn(3, 2) + 1, None)
@@ -86,6 +91,8 @@ def left_over(a: Function, b: Function, *, reach: int, slopes: float = 0) -> Flo
     """
     if not 0 <= slopes <= 1 or (slopes and (a.slopes is None or b.slopes is None)):
         raise ValueError(f"slopes must weigh between 0 and 1, and be taken (blur) if above 0, not {slopes}")
+    if reach < 0:
+        raise ValueError(f"reach must be 0 or more positions, not {reach}")
     if a.values.shape[2:] != b.values.shape[2:] or len(a.values) != len(b.values):
         raise ValueError(f"a map leads between maps of one size, not {tuple(a.values.shape)}, {tuple(b.values.shape)}")
     parts = [(_centred(_rows(a.values, reach)), _centred(_rows(b.values, 0)), 1 - slopes)]
