@@ -61,3 +61,8 @@ def test_a_table_is_what_its_records_say(table):
     found = sweep.experiment(name, pages.RECORDED)
     assert found.done
     assert page.markdown(found, pages.RECORDED) == table.read_text()
+
+
+def test_every_recorded_run_is_on_a_page():
+    shown = {run.folder for name in options("page") for run in sweep.experiment(name, pages.RECORDED).runs}
+    assert {file.parent for file in pages.RECORDED.glob("*/report.json")} <= shown

@@ -1,6 +1,5 @@
 """What methods there are: read from `conf/method`, their costs from recorded runs."""
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -9,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.pages import sweep
 from experiments.pages.section import NOTHING
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
@@ -100,10 +100,10 @@ def _cost(label: str, records: Path) -> str:
 
 @cache
 def _costs(records: Path) -> dict[tuple[str, str], list[float]]:
-    """(experiment, label) -> the mean of each of COSTS over the recorded runs."""
+    """(experiment, label) -> the mean of each of COSTS over its recorded runs, by the label that the method has now."""
     found: dict[tuple[str, str], list[list[float]]] = {}
-    for file in records.glob("*/report.json"):
-        saved = json.loads(file.read_text())
-        key = saved["config"]["name"], saved["config"]["method"]["label"]
-        found.setdefault(key, []).append([saved["metrics"].get(cost, 0.0) for cost in COSTS])
+    for name in MAIN:
+        for run in sweep.experiment(name, records).done:
+            measured = run.record["metrics"] if run.record else {}
+            found.setdefault((name, run.config["method"]["label"]), []).append([measured.get(one, 0.0) for one in COSTS])
     return {key: pd.DataFrame(rows).mean().tolist() for key, rows in found.items()}
