@@ -20,7 +20,10 @@ PROTOCOL = "ModelGiF"
 """The label of the published protocol; those of its variations begin with it."""
 PLUS = "ModelGiF+"
 """The label of the suite's own proposal."""
-STRONGER = [f"stronger{testbed}{zoos}" for testbed in ("", "_tasks", "_unlearning") for zoos in ("", "_judged")]
+STRONGER = [
+    *(f"stronger{testbed}{zoos}" for testbed in ("", "_tasks", "_unlearning") for zoos in ("", "_judged")),
+    "stronger_mid",
+]
 """The experiments that measure it."""
 THE_TRUTH = "the truth"
 """What ceilings and controls need, which are no methods."""
@@ -45,8 +48,8 @@ class Question:
     """Of the controls on the page: the one that a method has to beat."""
     readings: Mapping[str, str] | None = None
     """Other readings of the published protocol: title -> metric."""
-    judged: str | None = None
-    """The experiment that measures ModelGiF+ on zoos that had no part in making it."""
+    judged: Mapping[str, str] | None = None
+    """Scale -> the experiment that measures ModelGiF+ on zoos that had no part in making it."""
 
 
 QUESTIONS = (
@@ -55,7 +58,7 @@ QUESTIONS = (
         title="IP protection",
         experiments={"mini": "ip_protection", "mid": "ip_protection_mid"},
         null="Untrained field (null)",
-        judged="stronger_judged",
+        judged={"mini": "stronger_judged", "mid": "stronger_mid"},
     ),
     Question(
         testbed="task_relatedness",
@@ -63,14 +66,14 @@ QUESTIONS = (
         experiments={"mini": "task_relatedness"},
         side="own",
         control="Control: mean rank of the source",
-        judged="stronger_tasks_judged",
+        judged={"mini": "stronger_tasks_judged"},
     ),
     Question(
         testbed="unlearning",
         title="Unlearning",
         experiments={"mini": "unlearning", "mid": "unlearning_mid"},
         readings={"far from the reference": "auc/reference/all"},
-        judged="stronger_unlearning_judged",
+        judged={"mini": "stronger_unlearning_judged"},
     ),
 )
 
@@ -132,13 +135,19 @@ def chosen(question: Question, tables: Path) -> pd.DataFrame:
 
 def judged(question: Question, tables: Path) -> dict[str, pd.Series]:
     """ModelGiF+ and its best rival on zoos that were made after it; nothing if they have not been measured."""
-    page = sweep.page(question.judged) if question.judged else {}
-    if not page or not (tables / f"{page['file']}.md").exists():
+    shown = pd.DataFrame({"Needs": pd.Series(dtype=str)})
+    for scale, name in (question.judged or {}).items():
+        page = sweep.page(name)
+        if (tables / f"{page['file']}.md").exists():
+            found = first_table((tables / f"{page['file']}.md").read_text())
+            shown = shown.reindex(shown.index.union(found.index, sort=False))
+            shown["Needs"] = shown["Needs"].fillna(needs(found))
+            shown[f"{scale.capitalize()} scale"] = found[columns(page)[page["answer"]]]
+    if shown.empty:
         return {}
-    found = first_table((tables / f"{page['file']}.md").read_text())
-    shown = pd.DataFrame({"Needs": needs(found), "Mini scale": found[columns(page)[page["answer"]]]})
     rivals = shown[~shown.index.str.startswith(PROTOCOL) & (shown["Needs"] != THE_TRUTH)]
-    best = rivals["Mini scale"].map(value).idxmax()
+    best = rivals.iloc[:, 1].map(value).idxmax()
+    shown = shown.fillna(NOTHING)
     return {f"{PLUS}, on zoos made after it": shown.loc[PLUS], f"{best}, its best rival there": shown.loc[best]}
 
 
