@@ -11,7 +11,7 @@ import torch
 from experiments.interfaces import Samples
 from experiments.samples.cifar import cifar_folder
 
-PARTS = {"victim": 8000, "attacker": 6000, "owner": 3000, "stranger": 3000}
+PARTS = {"victim": 8000, "attacker": 6000, "owner": 4000, "stranger": 2000}
 JUDGED = {"evaluation": 2000, "references": 2000}
 
 

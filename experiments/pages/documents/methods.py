@@ -105,5 +105,7 @@ def _costs(records: Path) -> dict[tuple[str, str], list[float]]:
     for name in MAIN:
         for run in sweep.experiment(name, records).done:
             measured = run.record["metrics"] if run.record else {}
-            found.setdefault((name, run.config["method"]["label"]), []).append([measured.get(one, 0.0) for one in COSTS])
+            found.setdefault((name, run.config["method"]["label"]), []).append(
+                [measured.get(one, 0.0) for one in COSTS]
+            )
     return {key: pd.DataFrame(rows).mean().tolist() for key, rows in found.items()}

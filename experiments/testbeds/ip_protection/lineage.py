@@ -41,6 +41,7 @@ def lineage(
     published: Published | None = None,
     harder: Harder | None = None,
     watermark: Watermark | None = None,
+    apart: bool | None = None,
     seed: int = 0,
     device: str = "cpu",
     dry_run: bool = False,
@@ -63,6 +64,9 @@ def lineage(
         harder: role -> an attack that goes on from the victim's weights on its task, of which `numbers` says how many
             models it makes, each from another seed; or a list of attacks that make one each. None for none.
         watermark: what the victim learns besides its task, if anything; all that comes of the victim is made anew.
+        apart: whether models that calibrate learn from the first half of the owner's images, and those that select from
+            the second; otherwise they learn from the same, and what is learnt from some takes the others for farther
+            than strangers are.
         seed: draws all others, for another zoo of the same make.
         device: trains the models.
         dry_run: two batches of everything and one model of each sort in every family, to see that all parts fit
@@ -89,9 +93,8 @@ def lineage(
     if dry_run:
         numbers, networks, attacks = rehearsed(numbers, networks, attacks)
         images, queries, presentations = dict.fromkeys(images), 2 * BATCH, 2 * BATCH
-    plan = Plan(
-        folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device, dry_run
-    )
+    given = (folder, tasks, networks, attacks, numbers, images, queries, presentations, move, seed, version, device)
+    plan = Plan(*given, dry_run=dry_run, apart=bool(apart))
     family = victims[seed % len(victims)]
     others = [elsewhere(plan, published["root"], foreign[name]) for name in foreign if published and name != family]
     known: dict[str, Any] = {}
@@ -154,12 +157,15 @@ def independent(plan: Plan) -> Iterator[Recipe]:
         alone, study = plan.alone(family), plan.studious(family)
         for role, count in ((f"held_out_{plan.own}", "held_out"), ("independent", "independent")):
             for number in range(plan.numbers[count]):
-                learns = (study, "asked") if number % 2 else (alone, "few")
-                kept = (plan.halfway,) if number % 2 and role == "independent" else ()
-                yield plan.recipe(role, family, number, learns[0], part="owner", which=learns[1], checkpoints=kept)
+                make, which = (study, "asked") if number % 2 else (alone, "few")
+                chooses = role == "independent"
+                kept = (plan.halfway,) if number % 2 and chooses else ()
+                given: dict[str, Any] = {"which": which, "checkpoints": kept, **plan.owners(chooses=chooses)}
+                yield plan.recipe(role, family, number, make, **given)
         for task in list(plan.tasks)[1:]:
             for number in range(plan.numbers["held_out"]):
-                yield plan.recipe(f"held_out_{task}", family, number, alone, task=task, part="owner")
+                given = {"task": task, **plan.owners(chooses=False)}
+                yield plan.recipe(f"held_out_{task}", family, number, alone, **given)
 
 
 def surrogates(plan: Plan, target: Recipe) -> Iterator[Recipe]:
@@ -168,7 +174,7 @@ def surrogates(plan: Plan, target: Recipe) -> Iterator[Recipe]:
     for family in plan.networks:
         for number in range(plan.numbers["surrogates"]):
             student = plan.student(family, attacks[number % 2])
-            given: dict[str, Any] = {"part": "owner", "which": "asked", "checkpoints": (plan.halfway,)}
+            given: dict[str, Any] = {"which": "asked", "checkpoints": (plan.halfway,), **plan.owners(chooses=True)}
             yield plan.recipe("surrogate", family, number, student, target, **given)
 
 

@@ -38,6 +38,7 @@ class Plan:
     version: int
     device: str
     dry_run: bool = False
+    apart: bool = False
 
     @property
     def own(self) -> str:
@@ -48,9 +49,10 @@ class Plan:
         """A recipe on the attackers' few labelled images of the victim's task, unless told otherwise.
 
         `task` and `part` name other images; `which` is `few` of them, `all`, `asked` (all, and moved copies up to the
-        number of queries) or `own` (of these queries the ones that are no copies). `network` is the family's.
+        number of queries) or `own` (of these queries the ones that are no copies). `half` is one of the part's two, 0
+        or 1. `network` is the family's.
         """
-        wanted = {"task": self.own, "part": "attacker", "which": "few"} | given
+        wanted = {"task": self.own, "part": "attacker", "which": "few", "half": None} | given
         task, which = self.tasks[wanted["task"]], wanted["which"]
         count = self.images[wanted["task"]] if which == "few" else None
         moved: dict[str, Any] = {"queries": self.queries} if which in ("asked", "own") else {}
@@ -63,7 +65,7 @@ class Plan:
             folder=self.folder,
             seed=self.seed,
             version=self.version,
-            data=_images(task, wanted["part"], count, **moved),
+            data=_images(task, wanted["part"], count, wanted["half"], **moved),
             network=wanted.get("network") or self.networks[family]["network"],
             make=make,
             parents=parents,
@@ -72,6 +74,10 @@ class Plan:
             command="python -m experiments.prepare testbed=ip_protection",
             device=self.device,
         )
+
+    def owners(self, *, chooses: bool) -> dict[str, Any]:
+        """Whose images a model of the owner's learns from: where these are kept apart, those that select, or not."""
+        return {"part": "owner", "half": int(chooses) if self.apart else None}
 
     def alone(self, family: str) -> Make:
         """Trained from scratch, on true labels, as this family learns from few images."""
@@ -112,10 +118,18 @@ class Plan:
 
 
 @cache
-def _images(task: Task, part: str, count: int | None, **asked: Any) -> Callable[[], Samples]:
+def _images(task: Task, part: str, count: int | None, half: int | None = None, **asked: Any) -> Callable[[], Samples]:
     """() -> these images; one function for all who learn from them, so that they are fingerprinted once."""
-    given = partial(task, part, count)
+    given = partial(task, part, count) if half is None else partial(_half, partial(task, part, None), half, count)
     return partial(_asked, given, **asked) if asked else given
+
+
+def _half(whole: Callable[[], Samples], half: int, count: int | None) -> Samples:
+    """Half of the images, or the first `count` from where that half begins."""
+    everything = whole()
+    middle = len(everything.inputs) // 2
+    chosen = slice(half * middle, half * middle + (count or middle))
+    return Samples(everything.inputs[chosen], None if everything.labels is None else everything.labels[chosen])
 
 
 def _asked(given: Callable[[], Samples], *, queries: int, move: Move | None = None) -> Samples:
