@@ -119,7 +119,8 @@ class Testbed(Protocol):
     """A question about distances: which models, on which samples, compared how, and what the answer is worth.
 
     One whose models need not fit each other has a `why_not(pair, method)`, which says why two cannot be compared: ""
-    where they can. Such pairs are not measured.
+    where they can. Such pairs are not measured. One with models for its own use alone, such as calibration, has their
+    `reserved_roles`, which no method may choose its queries with.
     """
 
     @property

@@ -187,7 +187,7 @@ def _one_by_one(
         met = [pair for pair in pairs if pair[1] == target]
         for position, representation in enumerate(held[target] if target in held else given(target)):
             for pair in met:
-                yield pair, method.distance(held[pair[0]][position], representation)
+                yield pair, misfit.compared(method, pair, held[pair[0]][position], representation)
         if target not in held:
             return_freed_memory()
 
@@ -198,7 +198,7 @@ def _by_products(
     """All pairs of a chunk at once, the first held to the method's own distance."""
     assert method.pairwise is not None
     first = [part for name in names[:2] for part in given(name)]
-    expected = torch.as_tensor(method.distance(*first)).cpu()
+    expected = torch.as_tensor(misfit.compared(method, (names[0], names[1]), *first)).cpu()
     others = (part for name in names[2:] for part in given(name))
     found = method.pairwise(chain(_emptied(first), others), len(names)).cpu()
     if not torch.allclose(found[0, 1].to(expected), expected, rtol=1e-3, atol=1e-4, equal_nan=True):

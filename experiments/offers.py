@@ -17,8 +17,8 @@ def refuse_unmet(method: Method, testbed: Testbed) -> None:
     """Refuse a method that the testbed cannot serve, or that would look at models that are scored.
 
     Raises:
-        ValueError: if a need is not offered, the testbed offers what nobody could need, or one of the roles is scored
-            or has no model.
+        ValueError: if a need is not offered, the testbed offers what nobody could need, or one of the roles is scored,
+            reserved or without a model.
     """
     unknown = sorted(testbed.offers - set(NEEDS))
     if unknown:
@@ -28,12 +28,18 @@ def refuse_unmet(method: Method, testbed: Testbed) -> None:
         if (scored or need not in testbed.offers) and not (need == "source" and method.leak):
             raise ValueError(f"{method.label} {NEEDS[need]}")
     known = {model.role for model in testbed.zoo.values()}
+    reserved: frozenset[str] = getattr(testbed, "reserved_roles", frozenset())
     for use, roles in (method.roles or {}).items():
         scored = sorted(set(roles) & testbed.tested_roles)
         if scored and not method.leak:
             raise ValueError(
                 f"{method.label}: roles {scored} ({use}) are scored by this testbed and cannot choose queries; take "
                 "others, or leak=true, which a replication may"
+            )
+        if (kept := sorted(set(roles) & reserved)) and not method.leak:
+            raise ValueError(
+                f"{method.label}: roles {kept} ({use}) are kept by this testbed for its own use, such as calibration, "
+                "and cannot choose queries; take others, or leak=true, which a replication may"
             )
         for role in roles:
             if role not in known:

@@ -149,7 +149,7 @@ def sketch_distances(embeddings: Sequence[Embedding]) -> Float[Tensor, "models m
     both = points - (either[:, None] + either - common)
     lonely = either[:, None] + either - 2 * common  # a point where one field vanishes adds 1/2 that means nothing
     found = (half * points - lonely / 2).clamp(min=0) / both
-    return found.masked_fill(both == 0, torch.nan).fill_diagonal_(0).float()
+    return found.masked_fill(both == 0, torch.nan).float()
 
 
 def sketch_distance(a: Embedding, b: Embedding) -> float:

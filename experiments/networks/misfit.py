@@ -1,10 +1,12 @@
-"""Samples that do not fit a model, in one line that names both."""
+"""Samples that do not fit a model, and models that cannot be compared, in one line that names them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
+from experiments.interfaces import Method, Pair
 from experiments.networks.forward import predictions
 
 ERRORS = (RuntimeError, AssertionError)
@@ -38,3 +40,15 @@ def named(name: str, model: nn.Module, example: Tensor) -> Iterator[None]:
     except ERRORS:
         refuse_misfit(model, name, example)
         raise
+
+
+def compared(method: Method, pair: Pair, first: Any, second: Any) -> Any:
+    """The method's distance of two models' representations.
+
+    Raises:
+        ValueError: if it refuses them; names the two.
+    """
+    try:
+        return method.distance(first, second)
+    except ValueError as error:
+        raise ValueError(f"{' / '.join(pair)}: {error}") from error

@@ -27,7 +27,7 @@ def inherited_mistakes(offered: Offered, *, seed: int) -> Samples:
     if labels is None:
         raise ValueError(f"this choice of samples {NEEDS['labels']}")
     answers = predictions(source(offered), offered.samples.inputs).argmax(1).cpu()
-    rank = 2 * (answers != labels) + _agreeing(offered, "near", answers) - _agreeing(offered, "far", answers)
+    rank = 3 * (answers != labels) + _agreeing(offered, "near", answers) - _agreeing(offered, "far", answers)
     shuffled = torch.randperm(len(labels), generator=seeded(seed))
     return pick(offered.samples, shuffled[rank[shuffled].argsort(descending=True, stable=True)[: offered.budget]])
 

@@ -42,7 +42,7 @@ def ranked_samples(
         seed: draws the candidates.
 
     Raises:
-        ValueError: if there are no models for `far`, or the candidates are too few or too many.
+        ValueError: if there are no models for `far`, the candidates are too few or too many, or no field is alive.
     """
     far, near = offered.models.get("far", ()), offered.models.get("near", ())
     if not far:
@@ -58,10 +58,14 @@ def ranked_samples(
         field = represent(owned, paths)
 
         def mean_distance(models: Sequence[ZooModel]) -> Tensor:
-            return torch.stack([distance(field, represent(model.load(), paths)) for model in models]).mean(0)
+            return torch.stack([distance(field, represent(model.load(), paths)) for model in models]).nanmean(0)
 
         gap = mean_distance(far) - (mean_distance(near) if near else 0)
         return gap.nan_to_num(-torch.inf).cpu()  # dead paths rank last
 
     rank = torch.cat([gaps(part) for part in Paths(start(ends, pool.inputs), ends).split(64)])
+    if rank.isinf().all():
+        raise ValueError(
+            "no sample can be ranked: the source, or all models for `far` or for `near`, do not depend on their input"
+        )
     return pick(pool, drawn[rank.argsort(descending=True)[: offered.budget]])

@@ -30,5 +30,5 @@ def mean_image(ends: Tensor, pool: Tensor) -> Tensor:
 
 
 def other_samples(ends: Tensor, pool: Tensor) -> Tensor:
-    """Start each path where the next one ends."""
+    """Start each path where the one before it ends, the first where the last does."""
     return ends.roll(1, 0)

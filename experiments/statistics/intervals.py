@@ -222,7 +222,8 @@ def refuse_dead(table: pd.DataFrame) -> None:
     if len(dead):
         raise ValueError(
             f"no reference point is alive for {len(dead)} of {len(table)} pairs (first: {' / '.join(dead[0])}): "
-            "one of the two models does not depend on its input there"
+            "one of the two models does not depend on its input there, or so little that half precision loses it; "
+            "leave it out of the zoo, or follow another output (testbed.readout)"
         )
 
 

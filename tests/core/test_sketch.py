@@ -242,3 +242,10 @@ def test_an_embedding_survives_its_file_which_holds_tensors_and_strings(tmp_path
     assert sketch_distance(one, again) == 0
     other = embed(gate, PATHS, dims=64, steps=5, metric=metric)
     assert sketch_distance(one, other) == sketch_distance(again, other)
+
+
+def test_a_model_that_is_dead_everywhere_has_no_distance_not_even_from_itself():
+    blind = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.zeros_(blind[1].weight)
+    found = sketch_distances([embed(blind, PATHS, dims=64, steps=5)] * 2)
+    assert found.isnan().all()

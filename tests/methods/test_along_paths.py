@@ -58,6 +58,8 @@ def test_label_information_has_its_textbook_values():
     assert label_information(four, independent) == pytest.approx(1)
     assert label_information(four, constant) == 1
     assert label_information(constant, constant.flip(1)) == 0
+    with pytest.raises(ValueError, match="the label of one sample tells nothing"):
+        label_information(four[:1], four[:1])
     eighth = four.clone()
     eighth[:2] = four[[1, 0]]
     joint = torch.tensor([[3, 1, 0, 0], [1, 3, 0, 0], [0, 0, 4, 0], [0, 0, 0, 4]]) / 16

@@ -1,6 +1,7 @@
 """Methods whose queries are made with the owner's copies and independent models."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -188,3 +189,41 @@ def test_mistakes_that_copies_share_and_independent_models_do_not_come_first():
     assert order[-1] == 0
     with pytest.raises(ValueError, match="needs labelled samples"):
         inherited_mistakes(place.__class__(Samples(pool.inputs), 2, models["source"][0], place.models), seed=0)
+
+
+@pytest.mark.parametrize("choose", [LITE, CAE, META, ANA])
+def test_a_first_layer_that_works_in_place_changes_nothing(choose):
+    class Same(nn.Module):
+        def forward(self, inputs):
+            return inputs.mul_(1)
+
+    def in_place(make, *given):
+        return nn.Sequential(Same(), make(*given))
+
+    plain, changed = offered(), offered()
+    handed = {
+        use: [replace(one, load=partial(in_place, one.load)) for one in models]
+        for use, models in changed.models.items()
+    }
+    assert changed.source is not None
+    own = replace(changed.source, load=partial(in_place, changed.source.load))
+    one, other = (choose(place) for place in (plain, replace(changed, source=own, models=handed)))
+    torch.testing.assert_close(one.inputs, other.inputs)
+
+
+def test_a_mistake_comes_before_a_sample_that_is_right_whatever_the_others_answer():
+    class Says(nn.Module):
+        def __init__(self, *labels):
+            super().__init__()
+            self.labels = torch.tensor(labels)
+
+        def forward(self, inputs):
+            return nn.functional.one_hot(self.labels[inputs.flatten().long()], 3).float()
+
+    pool = Samples(torch.arange(2.0).view(2, 1, 1, 1), torch.tensor([0, 0]))
+    zoo = {
+        "near": [model(Says, 2, 0)],  # the copy answers the mistake otherwise, and the right one alike
+        "far": [model(Says, 1, 2)],  # the stranger the mistake alike, and the right one otherwise
+    }
+    place = Offered(pool, 1, model(Says, 1, 0), zoo)
+    assert [float(inherited_mistakes(place, seed=seed).inputs) for seed in range(6)] == [0.0] * 6

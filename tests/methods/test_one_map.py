@@ -114,9 +114,10 @@ def test_what_no_map_can_be_fitted_to_is_refused(a, b, given, said):
         left_over(Function(torch.randn(a), None), Function(torch.randn(b), None), **{"reach": 0} | given)
 
 
-def test_a_blur_below_nothing_is_refused():
-    with pytest.raises(ValueError, match="blur must be 0 or more pixels, or null for no slopes, not -1"):
-        see(encoder(), IMAGES, blur=-1, seed=0)
+@pytest.mark.parametrize("blur", [-1, 0.3, 100])
+def test_a_blur_that_changes_nothing_or_all_is_refused(blur):
+    with pytest.raises(ValueError, match=r"blur must be 0, or from 1/3 to less than .* null for no slopes, not"):
+        see(encoder(), IMAGES, blur=blur, seed=0)
 
 
 def place(names, *pairs):

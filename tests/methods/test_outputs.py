@@ -17,6 +17,8 @@ def test_sac_does_not_care_how_classes_are_numbered_and_agreement_does():
     found = outputs(network(0), images.toy())
     renumbered = found.roll(1, dims=1)
     assert sample_correlation(found, renumbered) == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="a correlation between samples needs two or more"):
+        sample_correlation(found[:1], renumbered[:1])
     assert agreement(found, renumbered).mean() == 1
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from experiments.interfaces import Offered, Samples, ZooModel
 from experiments.methods.fields import plus
@@ -109,3 +110,33 @@ def test_too_few_models_or_two_questions_at_once_are_refused():
     both = replace(one, models={**one.models, **other.models})
     with pytest.raises(ValueError, match="not for \\['alike', 'strangers'\\]"):
         plus.gauged_paths(both, choose=CHOOSE, readings=READINGS)
+
+
+def blind():
+    """A model that does not depend on its input."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.zeros_(model[1].weight)
+    return model
+
+
+def test_a_path_on_which_a_suspect_is_dead_does_not_bring_it_nearer():
+    gauge = plus.Gauge(
+        Paths(torch.zeros(2, 1), torch.ones(2, 1)),
+        {"any": plus.potential},
+        torch.tensor([[0.1, 0.9]]),
+        torch.tensor([[0.1, 0.01]]),
+        plus.nearest,
+    )
+    own = plus.Seen((torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]]),), gauge)
+    suspect = plus.Seen((torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]]]),), gauge)
+    assert float(plus.in_units(own, own)) == 0
+    assert float(plus.in_units(own, suspect)) == pytest.approx(1 / 0.01, rel=1e-4)
+
+
+def test_models_without_a_field_give_no_units():
+    handed, without = offered("strangers", 1, 2, 3), offered("strangers", 1, 2)
+    models = [*without.models["strangers"], replace(without.source, load=blind)]
+    with_blind = plus.gauged_paths(replace(handed, models={"strangers": models}), choose=CHOOSE, readings=READINGS)
+    assert torch.equal(with_blind.mean, plus.gauged_paths(without, choose=CHOOSE, readings=READINGS).mean)
+    with pytest.raises(ValueError, match="give 1, and 1 of models that do not depend on their input"):
+        plus.gauged_paths(replace(handed, models={"strangers": models[1:]}), choose=CHOOSE, readings=READINGS)

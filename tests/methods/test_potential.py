@@ -1,9 +1,11 @@
 """Field and potential: the nearer of both, in units of what independent models show."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from experiments.interfaces import Offered, Samples, ZooModel
 from experiments.methods.fields.potential import Both, both, measured_paths, nearer_of_both, readings
@@ -53,3 +55,14 @@ def test_the_nearer_of_both_is_the_smaller_standard_score():
 def test_one_independent_model_shows_no_spread():
     with pytest.raises(ValueError, match="a spread needs two independent models or more, not 1"):
         measured_paths(offered(1), choose=CHOOSE, represent=REPRESENT)
+
+
+def test_a_model_without_a_field_gives_no_units():
+    blind = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.zeros_(blind[1].weight)
+    without = offered(1, 2)
+    far = [*without.models["far"], replace(without.source, load=lambda: blind)]
+    found = measured_paths(replace(without, models={"far": far}), choose=CHOOSE, represent=REPRESENT)
+    assert torch.equal(found.units, measured_paths(without, choose=CHOOSE, represent=REPRESENT).units)
+    with pytest.raises(ValueError, match="of 2 independent models 1 depend on their input"):
+        measured_paths(replace(without, models={"far": far[1:]}), choose=CHOOSE, represent=REPRESENT)

@@ -113,6 +113,21 @@ def test_separating_points_part_strangers_from_surrogates_better_than_random_one
         ranked_samples(shown, **settings)
 
 
+def test_a_model_without_a_field_does_not_change_which_points_separate(shown):
+    blind = toy.network(0)
+    for parameter in blind.parameters():
+        torch.nn.init.zeros_(parameter)
+    dead = ZooModel("dead", "any", "toy", lambda: blind)
+    settings = {"start": black, "represent": represent, "distance": cosine, "seed": 0}
+    with_dead, without = (
+        ranked_samples(replace(shown, models={"far": far}), **settings)
+        for far in ([model(1), dead, model(2)], [model(1), model(2)])
+    )
+    assert torch.equal(with_dead.inputs, without.inputs)
+    with pytest.raises(ValueError, match="no sample can be ranked"):
+        ranked_samples(replace(shown, models={"far": [dead]}), **settings)
+
+
 @pytest.mark.parametrize(
     ("honest", "false"), [("modelgif", "modelgif/false_claim"), ("logit_cosine", "logit_cosine_false_claim")]
 )

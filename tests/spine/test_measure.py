@@ -198,7 +198,7 @@ def test_what_trains_weights_is_counted_as_their_gradients():
 def test_relearning_costs_gradients_of_weights(config):
     quick = [
         "testbed/zoo=toy_forgetting",
-        "testbed.zoo.copies=2",
+        "testbed.zoo.copies=3",
         "method.represent.cap=2",
         "method.represent.samples=9",
     ]

@@ -20,6 +20,7 @@ class Place:
     samples: Samples
     budget: int = 2
     tested_roles: frozenset = frozenset({"suspect"})
+    reserved_roles: frozenset = frozenset()
     offers: frozenset = frozenset({"source"})
 
     def pairs(self):
@@ -133,3 +134,30 @@ def test_a_method_is_refused_before_any_model_is_made(config, tmp_path):
     with pytest.raises(ValueError, match="Label agreement reads labels or logits"):
         run(untrained, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_models_that_a_testbed_keeps_for_itself_choose_nothing_but_in_a_replication():
+    kept = place(reserved_roles=frozenset({"held_out"}))
+    with pytest.raises(
+        ValueError, match=r"Mine: roles \['held_out'\] \(far\) are kept by this testbed for its own use"
+    ):
+        refuse_unmet(method(roles={"far": ["held_out"]}), kept)
+    refuse_unmet(method(roles={"far": ["held_out"]}, leak=True), kept)
+    refuse_unmet(method(roles={"far": ["held_out"]}), place())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["method=modelgif/separating", "method.roles.far=[held_out_original]", *TOY],
+        [
+            *("testbed=unlearning", "testbed/zoo=toy_forgetting", "method=modelgif_plus"),
+            "gauge.roles.alike=[retrain_tune,retrain_cheat]",
+        ],
+    ],
+)
+def test_a_testbed_keeps_what_calibrates_or_was_cheated_with(words, config):
+    composed = config(*words)
+    made, testbed = (instantiate(composed[part], _convert_="all") for part in ("method", "testbed"))
+    with pytest.raises(ValueError, match="are kept by this testbed"):
+        refuse_unmet(made, testbed)

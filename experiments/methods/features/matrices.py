@@ -18,7 +18,7 @@ def refuse_misfit(a: Tensor, b: Tensor, *, need: int) -> None:
 
 def rows(features: Tensor) -> np.ndarray:
     """Features as a double-precision matrix (samples, channels x positions); refuses those equal for all samples."""
-    return varied(features.detach().double().flatten(1).cpu().numpy())
+    return varied(features.detach().cpu().double().flatten(1).numpy())
 
 
 def varied(matrix: np.ndarray) -> np.ndarray:

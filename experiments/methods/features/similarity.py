@@ -145,7 +145,7 @@ def _principal(points: np.ndarray, variance: float) -> np.ndarray:
 
 
 def _points(features: Tensor) -> np.ndarray:
-    return varied(features.detach().double().movedim(1, -1).flatten(0, -2).cpu().numpy())
+    return varied(features.detach().cpu().double().movedim(1, -1).flatten(0, -2).numpy())
 
 
 def _neighbours(matrix: np.ndarray, k: int) -> csr_matrix:

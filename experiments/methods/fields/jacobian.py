@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from experiments.networks.forward import predictions
 from modelgif_core import Paths, extract_field
+from modelgif_core.paths import widest
 from modelgif_core.quadrature import Rule
 from modelgif_core.view import View
 
@@ -76,7 +77,7 @@ def span_distance(a: Spans, b: Spans) -> Float[Tensor, " paths"]:
     True
     """
     _same_paths(a, b)
-    a, b = a.double(), b.double()
+    a, b = (x.to(widest(x.device)) for x in (a, b))
     sizes = [(x @ x.mT).flatten(2).norm(dim=2) for x in (a, b)]
     overlap = (a @ b.mT).flatten(2).square().sum(2) / (sizes[0] * sizes[1])  # 0 / 0 where a model is dead: NaN
     return (1 - overlap).clamp_min(0).nanmean(1)
@@ -104,8 +105,8 @@ def subspace_distance(a: Spans, b: Spans) -> Float[Tensor, " paths"]:
 
 
 def _rows(fields: Spans) -> Spans:
-    """Fields of length one each, in double precision; zero where a channel has no gradient."""
-    return torch.nn.functional.normalize(fields.double(), dim=3, eps=1e-30)
+    """Fields of length one each, in the widest precision; zero where a channel has no gradient."""
+    return torch.nn.functional.normalize(fields.to(widest(fields.device)), dim=3, eps=1e-30)
 
 
 def _same_paths(a: Spans, b: Spans) -> None:

@@ -39,21 +39,26 @@ def see(model: nn.Module, samples: Samples, *, blur: float | None, seed: int, ba
         model: maps inputs to (n, channels, *positions).
         samples: the images, or inputs of other shapes.
         blur: pixels (a standard deviation) over which the random directions, images of noise, are smoothed, because
-            trained networks share coarse structure; 0 leaves them as they are. None takes no slopes.
+            trained networks share coarse structure; 0 leaves them as they are, and less than a third of a pixel would,
+            too. None takes no slopes.
         seed: draws the directions, the same for all models.
         batch_size: samples at a time.
 
     Raises:
-        ValueError: if blur is below 0.
+        ValueError: if blur is below 0, too small to change anything, or too large for the samples.
     """
-    if blur is not None and blur < 0:
-        raise ValueError(f"blur must be 0 or more pixels, or null for no slopes, not {blur}")
+    reach, most = int(3 * (blur or 0)), min(samples.inputs.shape[2:], default=1) - 1
+    if blur is not None and (blur < 0 or bool(blur) != bool(reach) or reach > most):
+        raise ValueError(
+            f"blur must be 0, or from 1/3 to less than {(most + 1) / 3:.1f} pixels on these samples, or null for no "
+            f"slopes, not {blur}"
+        )
     values = logits(model, samples.inputs).cpu()
     if blur is None:
         return Function(values, None)
     directions = torch.randn(samples.inputs.shape, generator=torch.Generator().manual_seed(seed))
     if blur:
-        directions = gaussian_blur(directions, 2 * int(3 * blur) + 1, blur)
+        directions = gaussian_blur(directions, 2 * reach + 1, blur)
     parts = zip(samples.inputs.split(batch_size), directions.split(batch_size), strict=True)
     return Function(values, torch.cat([_derivative(model, inputs, along).cpu() for inputs, along in parts]))
 

@@ -82,7 +82,8 @@ def gauged_paths(
         combine: what several readings come to; by default `nearest` where there are strangers, else `farthest`.
 
     Raises:
-        ValueError: if there are models for both uses or none, or too few for a spread, or all readings are left out.
+        ValueError: if there are models for both uses or none, or too few that depend on their input for a spread, or
+            all readings are left out.
     """
     kept = {name: read for name, read in readings.items() if read}
     if not kept:
@@ -97,7 +98,7 @@ def gauged_paths(
     # A reading's mean score is again told in what it spreads by, or many like-minded points would make it weigh more.
     of_points = Gauge(paths, kept, mean, spread, nearest)
     scores = torch.stack([of_points.scores(found) for found in distances])
-    middle, width = scores.mean(0)[:, None], _deviation(scores)[:, None]
+    middle, width = scores.nanmean(0)[:, None], _deviation(scores)[:, None]
     combine = combine or (nearest if "strangers" in given else farthest)
     return Gauge(paths, kept, mean + middle * spread, spread * width, combine)
 
@@ -110,9 +111,14 @@ def _distances(gauge: Gauge, offered: Offered, given: Mapping[str, Sequence[ZooM
     seen = [see(model.load(), gauge) for model in models]
     own = see(source(offered), gauge) if use == "strangers" else None
     pairs = [(own, other) for other in seen] if own else list(combinations(seen, 2))
-    if len(pairs) < 2:
-        raise ValueError(f"a spread needs two distances or more; {len(models)} models for `{use}` give {len(pairs)}")
-    return [apart(a, b) for a, b in pairs]
+    found = [apart(a, b) for a, b in pairs]
+    alive = [one for one in found if not one.isnan().all(1).any()]  # a model without a field tells nothing
+    if len(alive) < 2:
+        raise ValueError(
+            f"a spread needs two distances or more; {len(models)} models for `{use}` give {len(alive)}, and "
+            f"{len(found) - len(alive)} of models that do not depend on their input"
+        )
+    return alive
 
 
 def _deviation(found: Tensor) -> Tensor:
@@ -143,7 +149,8 @@ def in_units(a: Seen, b: Seen) -> Float[Tensor, ""]:
     """
     distances = apart(a, b)
     combine, scores = a.gauge.combine, a.gauge.scores
-    return combine(scores(distances)) - combine(scores(torch.zeros_like(distances)))
+    twin = torch.zeros_like(distances).masked_fill(distances.isnan(), torch.nan)  # on the same paths
+    return combine(scores(distances)) - combine(scores(twin))
 
 
 def nearest(scores: Tensor) -> Tensor:

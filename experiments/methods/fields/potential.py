@@ -56,7 +56,7 @@ def measured_paths(
         represent: `both`, with the settings of the comparison.
 
     Raises:
-        ValueError: if there are fewer than two independent models.
+        ValueError: if there are fewer than two independent models that depend on their input.
     """
     paths, far = choose(offered), offered.models.get("far", ())
     if len(far) < 2:
@@ -64,6 +64,11 @@ def measured_paths(
     unmeasured = Measured(paths, torch.ones(2, 2))
     own = represent(source(offered), unmeasured)
     distances = torch.stack([readings(own, represent(one.load(), unmeasured)) for one in far])
+    distances = distances[distances.isfinite().all(1)]  # a model without a field tells nothing
+    if len(distances) < 2:
+        raise ValueError(
+            f"of {len(far)} independent models {len(distances)} depend on their input, and a spread needs two"
+        )
     return Measured(paths, torch.stack([distances.mean(0), distances.std(0)], 1))
 
 

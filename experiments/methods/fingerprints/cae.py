@@ -45,9 +45,8 @@ def conferrable_samples(
     moved = clean.clone().requires_grad_()
     descent = torch.optim.Adam([moved], lr=rate)
     for _ in range(steps):
-        points = moved.clone()  # lets a model's first layer work in place, which a leaf would refuse
-        own = model(points).softmax(1)
-        near, far = (_mean(drawn(jury, asked, generator), points) for jury in (copies, others))
+        own = model(moved.clone()).softmax(1)
+        near, far = (_mean(drawn(jury, asked, generator), moved) for jury in (copies, others))
         conferred = conferrability(near, far).gather(1, own.argmax(1, keepdim=True))[:, 0]
         loss = -conferred.clamp(min=TINY).log() - _cross_entropy(first, own) + _cross_entropy(own, near)
         (moved.grad,) = torch.autograd.grad(loss.sum(), moved)
@@ -78,4 +77,5 @@ def _cross_entropy(wanted: Tensor, given: Tensor) -> Float[Tensor, " samples"]:
 
 
 def _mean(models: Sequence[nn.Module], points: Tensor) -> Float[Tensor, "samples classes"]:
-    return torch.stack([model(points).softmax(1) for model in models]).mean(0)
+    # Copies, because a model's first layer may work in place.
+    return torch.stack([model(points.clone()).softmax(1) for model in models]).mean(0)

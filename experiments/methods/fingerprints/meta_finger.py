@@ -28,8 +28,8 @@ def meta_samples(
     """A budget of learned images in [0, 1], the most telling of so many; labels are the source's answers.
 
     Each round takes every one of the learning copies, the source among them, as the anchor once, in random order, and
-    moves all images so that copies answer like the anchor and independent models do not, each image under one of the
-    `disturbances`.
+    moves all images so that copies answer like the anchor and independent models do not, under one of the
+    `disturbances`, drawn for all of them.
 
     Args:
         offered: gives pool, budget, source, its copies for `near` and independent models for `far`.
@@ -59,9 +59,11 @@ def meta_samples(
         for _ in range(rounds):
             for anchor in drawn(near, len(near), generator):
                 shown = disturb[int(torch.randint(len(disturb), (), generator=generator))](images)
-                own = anchor(shown)
+                own = anchor(shown.clone())
                 alike, other = (
-                    torch.stack([divergence(own, peer(shown)) for peer in drawn(peers, asked, generator)]).mean(0)
+                    torch.stack([divergence(own, peer(shown.clone())) for peer in drawn(peers, asked, generator)]).mean(
+                        0
+                    )
                     for peers in (near, far)
                 )
                 (images.grad,) = torch.autograd.grad((alike - weight * other).sum(), images)
@@ -78,7 +80,7 @@ def disturbances(size: int) -> list[Callable[[Tensor], Tensor]]:
     from torchvision.transforms import v2  # only here: it takes seconds
 
     return [
-        partial(torch.clone),  # lets a model's first layer work in place, which a leaf would refuse
+        partial(torch.clone),
         v2.RandomAffine(0, shear=(-6, 6, -6, 6)),
         v2.RandomAffine(0, translate=(5 / 32, 5 / 32)),
         v2.GaussianBlur(3 if size < 32 else 5, sigma=(0.1, 1.0)),

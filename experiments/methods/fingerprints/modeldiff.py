@@ -62,7 +62,7 @@ def decision_distance(a: Tensor, b: Tensor) -> Float[Tensor, ""]:
 
 
 def decision_distances(outputs: Float[Tensor, "samples classes"]) -> Float[Tensor, " pairs"]:
-    """Of each sample and its twin one minus the cosine of the outputs: the decision distance vector."""
+    """Of each sample and its twin one minus the cosine of the probabilities: the decision distance vector."""
     pairs = len(outputs) // 2
     probabilities = outputs.to(widest(outputs.device)).softmax(1)
     return (1 - cosine_similarity(probabilities[:pairs], probabilities[pairs : 2 * pairs])).clamp(min=0)

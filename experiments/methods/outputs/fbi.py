@@ -48,6 +48,8 @@ def label_information(a: Tensor, b: Tensor) -> Float[Tensor, ""]:
 
     if len(a) != len(b):
         raise ValueError(f"labels of the same samples are compared, not {len(a)} with {len(b)}")
+    if len(a) < 2:
+        raise ValueError("the label of one sample tells nothing of another's; raise testbed.budget")
     first, second = (outputs.argmax(1).cpu().numpy() for outputs in (a, b))
     entropies = [float(mutual_info_score(labels, labels)) for labels in (first, second)]
     if min(entropies) < 1e-12:

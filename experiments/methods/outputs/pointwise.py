@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from experiments.interfaces import NEEDS, Samples
 from experiments.networks.forward import logits
 from modelgif_core.distance import standardised_cosine
+from modelgif_core.paths import widest
 
 
 def outputs(model: nn.Module, samples: Samples) -> Float[Tensor, "samples classes"]:
@@ -67,7 +68,8 @@ def activation_distance(a: Tensor, b: Tensor) -> Float[Tensor, " samples"]:
     What Chundawat et al. (AAAI 2023) and Foster et al. (AAAI 2024) call activation distance, with one retrained model.
     """
     _same_classes(a, b)
-    return (a.double().softmax(1) - b.double().softmax(1)).norm(dim=1)
+    first, second = (found.to(widest(found.device)).softmax(1) for found in (a, b))
+    return (first - second).norm(dim=1)
 
 
 def _same_classes(a: Tensor, b: Tensor) -> None:

@@ -41,6 +41,8 @@ def sample_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of the two models' cosine matrices between samples, halved: 0 (same) to 1."""
     if len(a) != len(b):
         raise ValueError(f"outputs on the same samples are compared, not on {len(a)} and {len(b)}")
+    if len(a) < 2:
+        raise ValueError("a correlation between samples needs two or more, not 1; raise testbed.budget")
     return ((_cosines(a) - _cosines(b)) / 2).abs().mean()
 
 

@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 from experiments.statistics.conformal import p_values
 
 ENOUGH = 3
-"""Held-out models of an architecture that show a spread; with fewer, all of the task do."""
+"""Peers of a model that show a spread: of an architecture there must be one more held out, which is told by these."""
 
 
 def in_units(suspects: pd.DataFrame, held_out: pd.DataFrame, *, within: tuple[str, ...]) -> pd.Series:
@@ -23,17 +23,18 @@ def in_units(suspects: pd.DataFrame, held_out: pd.DataFrame, *, within: tuple[st
         suspects: a row a model: `distance`, `task`, `architecture`.
         held_out: the same of independent models.
         within: what a peer shares with a suspect: ("task",) or ("task", "architecture"); the task alone where fewer
-            than three share it all.
+            than four held-out models share it all, for these and for suspects alike: p-values set both beside each
+            other, so that both are told in the same units.
 
     Raises:
         ValueError: if no two held-out models have a suspect's task.
     """
     found = {}
     for name, suspect in suspects.iterrows():
-        others = held_out.drop(index=name, errors="ignore")
-        peers = others[(others[list(within)] == suspect[list(within)]).all(axis=1)]
-        if len(peers) < ENOUGH:
-            peers = others[others["task"] == suspect["task"]]
+        alike = held_out[(held_out[list(within)] == suspect[list(within)]).all(axis=1)]
+        if len(alike) <= ENOUGH:
+            alike = held_out[held_out["task"] == suspect["task"]]
+        peers = alike.drop(index=name, errors="ignore")
         if len(peers) < 2:
             raise ValueError(
                 f"{name}: its task, {suspect['task']}, has {len(peers)} held-out models, and a spread needs two: "

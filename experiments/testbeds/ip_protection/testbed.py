@@ -24,7 +24,7 @@ class IPProtection:
 
     Roles of the zoo: `victim`; each attack's name; strangers, the negatives that are scored: `unrelated_<task>`, and
     of the victim's task `matched_<task>`, `same_images_<task>` and `elsewhere_<task>`; `held_out_<task>`, independent
-    models that calibrate and select, and are never scored. A zoo may have none of these; then nothing is calibrated.
+    models that calibrate, and neither select nor are scored. A zoo may have none of these; then nothing is calibrated.
     """
 
     zoo: Zoo
@@ -38,10 +38,10 @@ class IPProtection:
     """Attacks that train a fresh network on the victim's answers; the others continue from its weights."""
 
     def __post_init__(self) -> None:
-        for attack in self.extractions:
-            if attack not in self.attacks:
-                raise ValueError(f"extractions: {attack!r} is no attack; {nearest(attack, self.attacks, 'these are')}")
         known = {model.role for model in self.zoo.values()}
+        for attack in self.extractions:
+            if attack not in {*self.attacks, *known}:  # one of the zoo's need not be among those that are asked about
+                raise ValueError(f"extractions: {attack!r} is no attack; {nearest(attack, self.attacks, 'these are')}")
         unrelated = {f"unrelated_{task}" for task in self.attacks.values()}
         calibrating = self._held_out_roles if self._held_out_roles & known else frozenset()  # all of them, or none
         for role in ["victim", *sorted({*self.attacks} | unrelated | calibrating)]:
@@ -54,6 +54,11 @@ class IPProtection:
         """Attacks and the strangers of their tasks."""
         roles = {f"{kind}_{task}" for kind in KINDS for task in self.attacks.values()}
         return frozenset(self.attacks) | (roles & {model.role for model in self.zoo.values()})
+
+    @property
+    def reserved_roles(self) -> frozenset[str]:
+        """Models that calibrate: whoever selects with them knows what its p-values are taken from."""
+        return self._held_out_roles
 
     @property
     def offers(self) -> frozenset[str]:

@@ -49,7 +49,11 @@ def split(
     parts = [_where(samples, mask) for samples, mask in zip((train, unseen), chosen, strict=True)]
     rest = [_where(samples, ~mask) for samples, mask in zip((train, unseen), chosen, strict=True)]
     if not all(len(part.inputs) for part in (*parts, *rest)):
-        raise ValueError(f"forgetting class {label} leaves nothing to retain")
+        what = f"class {label}" if share is None else f"a share of {share}"
+        raise ValueError(
+            f"forgetting {what} of {len(train.inputs)} training and {len(unseen.inputs)} unseen images leaves a pool "
+            "empty: to forget, to retain, and of either unseen; give more images"
+        )
     return Pools(parts[0], parts[1], rest[0], rest[1], classes, label)
 
 

@@ -85,11 +85,11 @@ def unlearning(
         version: of the training code, part of every name; raised when that changes.
 
     Raises:
-        ValueError: if there are fewer than two retrained models, which is no distribution, checkpoints beyond the
+        ValueError: if there are fewer than three retrained models, which show no spread, checkpoints beyond the
             training's epochs, which would leave a gap, or settings that an unlearning method or a fake does not take.
     """
-    if retrains < 2:
-        raise ValueError(f"retrains must be at least 2, not {retrains}: one retrained model is no distribution")
+    if retrains < 3:
+        raise ValueError(f"retrains must be at least 3, not {retrains}: fewer retrained models have no spread")
     beyond = [epoch for epoch in checkpoints if not 1 <= epoch <= epochs]
     if beyond:
         raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has {epochs}; leave them out")

@@ -19,16 +19,21 @@ def models(distances, task="digits", architecture="plain"):
 
 
 def test_units_are_the_mean_and_standard_deviation_of_the_suspects_peers():
-    peers = pd.concat([models([1.0, 2.0, 3.0]), models([10.0, 20.0, 30.0], architecture="other")], ignore_index=True)
+    known = models([1.0, 2.0, 2.0, 3.0])
+    other = models([10.0, 20.0, 20.0, 30.0], architecture="other")
+    peers = pd.concat([known, other], ignore_index=True)
     suspects = pd.concat([models([0.0]), models([0.0], architecture="other")]).set_axis(["one", "two"])
-    assert in_units(suspects, peers, within=BOTH).tolist() == [-2.0, -2.0]
+    assert in_units(suspects, peers, within=BOTH).tolist() == pytest.approx([-(6**0.5)] * 2)
     assert in_units(suspects, peers, within=("task",)).nunique() == 1
 
 
-def test_an_architecture_with_fewer_than_three_held_out_models_takes_those_of_the_task():
-    peers = pd.concat([models([1.0, 2.0, 3.0]), models([9.0, 9.5], architecture="rare")], ignore_index=True)
+@pytest.mark.parametrize("few", [2, 3])
+def test_an_architecture_with_few_held_out_models_takes_those_of_the_task_for_these_and_for_suspects(few):
+    peers = models(np.arange(few) + 9.0, architecture="rare")
+    peers = pd.concat([models([1.0, 2.0, 3.0, 4.0]), peers], ignore_index=True)
     rare = models([5.0], architecture="rare").set_axis(["suspect"])
-    assert in_units(rare, peers, within=BOTH).tolist() == in_units(rare, peers, within=("task",)).tolist()
+    for told in (rare, peers.tail(few)):
+        assert in_units(told, peers, within=BOTH).tolist() == in_units(told, peers, within=("task",)).tolist()
 
 
 def test_a_held_out_model_is_no_peer_of_its_own():

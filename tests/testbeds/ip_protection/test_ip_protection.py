@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TOY
+from conftest import TOY, options
 from hydra.utils import instantiate
 
 from experiments.statistics.intervals import auc
@@ -291,3 +291,12 @@ def test_scoring_again_from_the_stored_distances_gives_the_same_metrics(testbed,
     record.save(tmp_path, settings, stored, Report({}), 1.0, images="")
     again = record.distances(tmp_path)
     assert testbed.score(again).metrics == pytest.approx(testbed.score(table).metrics)
+
+
+@pytest.mark.parametrize("attacks", options("testbed/attacks"))
+def test_attacks_are_chosen_by_name_alone(attacks, config):
+    zoo = {"hard": ["testbed/zoo=lineage_hard"]}.get(attacks, [])
+    made = instantiate(config(f"testbed/attacks={attacks}", *zoo)["testbed"], _convert_="all")
+    assert set(made.attacks) <= made.tested_roles
+    with pytest.raises(ValueError, match="extractions: 'nosuch' is no attack"):
+        replace(made, extractions=["nosuch"])

@@ -139,9 +139,9 @@ def test_curves_follow_checkpoints_and_their_gaps_are_named(testbed):
 
 def test_too_few_retrained_models_are_no_distribution(testbed, config):
     zoo = {name: model for name, model in testbed.zoo.items() if name not in ("retrain-1", "retrain-2")}
-    with pytest.raises(ValueError, match="one model of role 'retrain' is no distribution"):
+    with pytest.raises(ValueError, match="a spread takes 2 models of role 'retrain' and 3 of"):
         replace(testbed, zoo=zoo)
-    with pytest.raises(InstantiationException, match="retrains must be at least 2"):
+    with pytest.raises(InstantiationException, match="retrains must be at least 3"):
         instantiate(config("testbed=unlearning", "testbed.zoo.retrains=1")["testbed"], _convert_="all")
 
 

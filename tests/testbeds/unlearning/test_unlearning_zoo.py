@@ -56,7 +56,7 @@ def test_what_cannot_be_forgotten_is_refused(options, message):
 
 def test_forgetting_the_only_class_leaves_nothing():
     samples = Samples(torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.long))
-    with pytest.raises(ValueError, match="leaves nothing to retain"):
+    with pytest.raises(ValueError, match="forgetting class 0 of 4 training and 4 unseen images leaves a pool empty"):
         split(samples, samples, classes=1, label=0)
 
 
@@ -85,7 +85,7 @@ def small(tmp_path):
             repelled={"fake_repel": {"epochs": 1}},
             pulled={"fake_pull": {"epochs": 1}},
             approximate={"method": relabelling.approximate, "epochs": 2},
-            **{"unlearners": {"finetune": FINETUNE}, "retrains": 2, "copies": 1, "checkpoints": [1, 2], **options},
+            **{"unlearners": {"finetune": FINETUNE}, "retrains": 3, "copies": 1, "checkpoints": [1, 2], **options},
         )
 
     return made
@@ -152,8 +152,8 @@ def test_a_shorter_approximate_unlearning_ends_its_curve_and_is_ready(small):
     epochs = {
         role: [model.epoch for model in zoo.values() if model.role == role] for role in ("approximate", "retrain")
     }
-    assert epochs["approximate"] == [1, 2, None, 1, 2, None]
-    assert epochs["retrain"] == [1, 2, 3, None, 1, 2, 3, None]
+    assert epochs["approximate"] == 3 * [1, 2, None]
+    assert epochs["retrain"] == 3 * [1, 2, 3, None]
     zoo["approximate-0"].prepare()
     assert zoo["approximate-0@2"].ready()
 
