@@ -1,7 +1,8 @@
 """CIFAR-10 as SAC shares it out (Guan et al., 2022): half of the training images are the victim's, half the attackers'.
 
-Nobody else has one of these. The owner, who trains held-out models and surrogates, and strangers who know nothing of
-either have test images; the others are the pool of reference points and what all are judged on.
+Nobody else has one of these. The owner, who trains held-out models on half of its own and those that select on the
+other half, and strangers who know nothing of either have test images; the others are the pool of reference points and
+what all are judged on.
 """
 
 from functools import cache, partial
@@ -14,7 +15,7 @@ from experiments.samples.photographs import blurred_or_noisy, dealt, upside_down
 
 SHARES = {
     "train": {"victim": 25000, "attacker": 25000},
-    "test": {"owner": 3500, "stranger": 3000, "evaluation": 2000, "references": 1500},
+    "test": {"owner": 4400, "stranger": 2200, "evaluation": 1900, "references": 1500},
 }
 REHEARSED = 16
 """Images of each part in a dry run."""

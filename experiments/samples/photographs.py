@@ -1,6 +1,7 @@
 """CIFAR-10's photographs, shared out: to a victim, attackers, its owner, strangers, and to what all are judged on.
 
-Everybody's images are disjoint. Half of the test images are the pool of reference points, the others judge.
+Everybody's images are disjoint; the owner has twice as many as strangers, because models that calibrate and models that
+select learn from half of them each. Half of the test images are the pool of reference points, the others judge.
 """
 
 from collections.abc import Callable, Mapping

@@ -48,7 +48,7 @@ def test_a_rehearsal_needs_no_files_and_its_parts_are_disjoint(of):
 def test_what_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"part must be one of victim, attacker, .*, not 'vicitm'"):
         halves.halves("vicitm", root="")
-    with pytest.raises(ValueError, match="part 'owner' has 3500 images, so size must lie between 1 and that, not 9999"):
+    with pytest.raises(ValueError, match="part 'owner' has 4400 images, so size must lie between 1 and that, not 9999"):
         halves.halves("owner", 9999, root="")
     with pytest.raises(ValueError, match="cannot read CIFAR-10 in nowhere"):
         halves.halves("owner", root="nowhere")
