@@ -65,4 +65,5 @@ def test_a_table_is_what_its_records_say(table):
 
 def test_every_recorded_run_is_on_a_page():
     shown = {run.folder for name in options("page") for run in sweep.experiment(name, pages.RECORDED).runs}
-    assert {file.parent for file in pages.RECORDED.glob("*/report.json")} <= shown
+    stray = {file.parent for file in pages.RECORDED.glob("*/report.json")} - shown
+    assert not stray, f"no page shows these any more, remove them: {' '.join(sorted(map(str, stray)))}"

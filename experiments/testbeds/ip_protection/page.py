@@ -69,13 +69,13 @@ def fidelity(found: Experiment) -> str:
             "Copies": f"{int(judged.sum())} of {len(judged)}" if len(judged) else NOTHING,
         }
     return section(
-        f"**Was anything copied?** On images that nobody trained on, over {len(zoos)} zoos: accuracy on the model's "
-        "own task; fidelity, the share of images with the victim's label; mean Jensen-Shannon divergence from the "
-        "victim's probabilities, in bits. An extracted model is a copy if its fidelity exceeds the median of the "
-        "strangers of its architecture that learnt from the attackers' queries with true labels; any other if it keeps "
-        "90 % of the accuracy that a clean run reaches on its task. Both rules look at answers, which favours methods "
-        "that do, and the median is that of few strangers. AUCs are those of copies; models that "
-        "are none have a table of their own, if there are any.",
+        f"**Was anything copied?** On images that nobody trained on, over {len(zoos)} zoo{'s' * (len(zoos) > 1)}: "
+        "accuracy on the model's own task; fidelity, the share of images with the victim's label; mean Jensen-Shannon "
+        "divergence from the victim's probabilities, in bits. An extracted model is a copy if its fidelity exceeds the "
+        "median of the strangers of its architecture that learnt from the attackers' queries with true labels; any "
+        "other if it keeps 90 % of the accuracy that a clean run reaches on its task. Both rules look at answers, "
+        "which favours methods that do, and the median is that of few strangers. AUCs are those of copies; models "
+        "that are none have a table of their own, if there are any.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 
