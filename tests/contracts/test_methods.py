@@ -33,7 +33,7 @@ SAMPLES = ["testbed/samples=toy", "testbed.budget=24"]
 TOYS = {
     "ip_protection": [*TOY[:1], *SAMPLES, "testbed.zoo.copies=2"],
     "task_relatedness": ["testbed=task_relatedness", "testbed/zoo=toy_tasks", *SAMPLES],
-    "unlearning": ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=24", "testbed.zoo.copies=2"],
+    "unlearning": ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=24", "testbed.zoo.copies=3"],
     "pairwise": ["testbed=pairwise", "testbed/zoo=pairwise_toy", *SAMPLES],
 }
 QUICK = {

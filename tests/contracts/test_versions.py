@@ -43,10 +43,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "e0c0fbc8abfd"),
+    "ip_protection": (4, "95de359a1487"),
     "task_relatedness": (2, "71e62967d707"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "c5879e0570b1"),
+    "unlearning": (2, "38d53c4b25d7"),
 }
 """Version of the zoo and digest of its training code."""
 

@@ -120,7 +120,7 @@ def every_square(found: Experiment, draw: Any) -> Any:
     label, one = next(iter(everything.items()))
     names = dict(zip(one.square.index, short(list(one.square.index)), strict=True))
     squares = {name: other.square.rename(index=names, columns=names) for name, other in everything.items()}
-    strangers = {names[model] for model in one.square.index} - {names[model] for model in one.asked}
+    strangers = [names[model] for model in one.square.index if model not in one.asked]
     groups = {"compared": [names[model] for model in one.asked], "declared strangers": strangers} if strangers else {}
     return draw.explorer(squares, first=label, groups=groups)
 
