@@ -51,7 +51,6 @@ MARKED = ["testbed/zoo=toy_watermarked", "testbed.samples.size=400", "testbed.zo
 OWN = {
     ("ewe", "ip_protection"): MARKED,
     ("dataset_inference", "ip_protection"): MARKED,
-    ("modelgif_plus", "unlearning"): ["testbed.zoo.copies=3"],  # two retrained models are one distance, and no spread
 }
 """Where a method asks for what the toy zoo's random victim has not."""
 TWIN = {"ip_protection": "extract_l", "task_relatedness": "encoder", "unlearning": "unrelated", "pairwise": "model"}
@@ -66,7 +65,10 @@ BY_MODEL = {
 """What depends on these very models, and no testbed can offer or not."""
 BLIND = {
     (name, "unlearning")
-    for name in ("fbi_top", "knn_probe", "linear_probe", "mia_loss", "relearn_alone", "relearn_time", "retain_accuracy")
+    for name in (
+        *("farthest_layer", "fbi_top", "knn_probe", "linear_probe", "mia_loss", "nearest_layer"),
+        *("relearn_alone", "relearn_time", "retain_accuracy"),
+    )
 }
 """Where the toys do not differ in what is asked: random features all, fitted heads without overfitting."""
 EVERYWHERE = pytest.mark.parametrize(("name", "toy"), list(product(METHODS, TOYS)))

@@ -38,8 +38,8 @@ def test_a_smaller_part_begins_a_larger_one_and_one_that_is_not_there_is_refused
     assert torch.equal(few.inputs, photographs.photographs("victim", root="any").inputs[:30])
     with pytest.raises(ValueError, match="must be one of victim, attacker, owner, stranger, evaluation, references"):
         photographs.photographs("nobody", root="any")
-    with pytest.raises(ValueError, match="has 3000 images, so size must lie between 1 and that, not 3001"):
-        photographs.photographs("owner", 3001, root="any")
+    with pytest.raises(ValueError, match="has 4000 images, so size must lie between 1 and that, not 4001"):
+        photographs.photographs("owner", 4001, root="any")
 
 
 def test_corruption_changes_every_image_and_no_label_and_stays_in_the_unit_range():
