@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.prepare testbed/zoo=demo
-	$(BIN)/python run.py experiment=demo hydra/launcher=joblib hydra.launcher.n_jobs=2
+	$(BIN)/python run.py experiment=demo
 	$(BIN)/python -m experiments.pages demo
 
 test: .venv/installed

@@ -24,7 +24,7 @@ from experiments.commands.refusal import MISTAKES, STOPPED, NotStarted, Refused,
 from experiments.storage import failure, record
 from experiments.storage.files import write
 
-HERE = ("joblib", "submitit_local")
+HERE = ("processes", "joblib", "submitit_local")
 """Launchers whose jobs are processes of this machine, which end with whoever started them; others' go on alone."""
 STATES = ("done", "found finished", "failed", "not started", "cut off")
 

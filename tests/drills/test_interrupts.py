@@ -17,7 +17,7 @@ LONG = [*TOY, "wandb=disabled", "method.represent.steps=5000"]
 SWEEP = [RUN, "-m", *LONG, "seed=0,1"]
 PROGRAMS = {
     "run": ([RUN, *LONG], "results/runs/.locks/*"),
-    "joblib": ([*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], "results/runs/.locks/*"),
+    "processes": (SWEEP, "results/runs/.locks/*"),
     "submitit_local": ([*SWEEP, "hydra/launcher=submitit_local"], "results/runs/.locks/*"),
     "prepare": (["-m", "experiments.prepare", "testbed/zoo=mini"], "cache/**/.locks/*"),
 }
@@ -75,7 +75,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="look
         ("run", signal.SIGINT),
         ("run", signal.SIGTERM),
         ("submitit_local", signal.SIGINT),
-        ("joblib", signal.SIGTERM),
+        ("processes", signal.SIGTERM),
         ("prepare", signal.SIGTERM),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_signal_ends_in_one_line_that_says_how_to_go_on(name, number, tmp_path
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("name", ["joblib", "submitit_local", "prepare"])
+@pytest.mark.parametrize("name", ["processes", "submitit_local", "prepare"])
 def test_workers_of_a_killed_program_end_within_seconds(name, tmp_path):
     started = Started(name, tmp_path)
     assert len(started.running()) > 1

@@ -19,8 +19,8 @@ QUICK = [*TOY, "wandb=disabled"]
 @pytest.mark.slow
 def test_a_parallel_sweep_gives_the_same_distances_as_a_serial_one(command, tmp_path):
     sweep = ["-m", *QUICK, "method=modelgif,agreement"]
-    serial = command(RUN, *sweep, "results=serial")
-    parallel = command(RUN, *sweep, "results=parallel", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    serial = command(RUN, *sweep, "results=serial", "workers=1")
+    parallel = command(RUN, *sweep, "results=parallel")
     for done in (serial, parallel):
         assert done.returncode == 0, done.stderr
     tables = {

@@ -36,7 +36,9 @@ def records(place: Path):
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory):
     place = tmp_path_factory.mktemp("serial")
-    subprocess.run([sys.executable, RUN, *SWEEP], cwd=place, env=ENVIRONMENT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, RUN, *SWEEP, "workers=1"], cwd=place, env=ENVIRONMENT, check=True, capture_output=True
+    )
     found = records(place / "results")
     assert len(found) == 2
     return found

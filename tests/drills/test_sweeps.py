@@ -45,8 +45,8 @@ MIXES = {
     ),
 }
 LAUNCHERS = {
+    "processes": [],
     "basic": ["hydra.sweeper.max_batch_size=1"],
-    "joblib": ["hydra.launcher.n_jobs=2"],
     "submitit_local": [],
 }
 
@@ -106,7 +106,7 @@ def test_what_failed_says_why_in_its_folder_until_it_succeeds(tmp_path, monkeypa
     assert [file.name for file in failed.parent.glob("*.json")] == ["report.json"]
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", "processes"])
 def test_a_pattern_that_matches_nothing_is_refused_with_what_there_is(launcher, command):
     done = command(RUN, "-m", *TOY, "method=glob(nosuch*)", f"hydra/launcher={launcher}")
     assert done.returncode == 1
