@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ import torch
 from torch import nn
 
 from experiments.storage.files import read, write
+
+SPARED = 10.0
+"""Seconds of work that a crash may cost: a younger file is left, since writing takes as long as a short epoch."""
 
 
 class Stateful(Protocol):
@@ -25,7 +29,9 @@ class Stateful(Protocol):
 
 
 def keep(file: Path, settings: Mapping[str, Any], epoch: int, parts: Mapping[str, Stateful]) -> None:
-    """Write where a training stands after an epoch, with the numbers that it was started with."""
+    """Write where a training stands after an epoch, with the numbers that it was started with, if that is due."""
+    if file.exists() and time.time() - file.stat().st_mtime < SPARED:
+        return
     buffer = io.BytesIO()
     states = {name: part.state_dict() for name, part in parts.items()}
     torch.save({"settings": dict(settings), "epoch": epoch, **states}, buffer)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import io
+import os
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from experiments.networks.forward import accuracy
 from experiments.samples.cifar import crop_flip
+from experiments.training import state as states
 from experiments.training.fit import fit
 from experiments.training.sgd import fit_sgd, one_cycle, step_decay
 
@@ -43,6 +45,12 @@ def kill_at(fatal):
 
 def identical(one, other):
     return all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+
+
+@pytest.fixture(autouse=True)
+def after_every_epoch(monkeypatch):
+    """States are written however young the last one is."""
+    monkeypatch.setattr(states, "SPARED", 0.0)
 
 
 @pytest.fixture
@@ -84,6 +92,29 @@ def test_a_training_by_adamw_resumes_too_and_goes_on_drawing_where_it_stood(fata
     torch.manual_seed(1 if fatal == 1 else 2)  # without a state, the first epoch begins anew
     assert identical(train(models[2], state=state), whole)
     assert not any(tmp_path.iterdir())
+
+
+@LOOPS
+def test_a_young_state_is_left_and_an_older_epoch_leads_to_the_same_end(loop, tmp_path, monkeypatch):
+    monkeypatch.setattr(states, "SPARED", 60.0)
+    state, epochs = tmp_path / "state", []
+    train = partial(loop, inputs=IMAGES, targets=LABELS, state=state)
+    torch.manual_seed(1)
+    whole = train(network())
+    torch.manual_seed(1)
+    with pytest.raises(Killed):
+        train(network(), after_epoch=kill_at(4))
+    resumed = train(network(), after_epoch=lambda epoch, model: epochs.append(epoch))
+    assert epochs == [2, 3, 4]
+    assert identical(resumed, whole)
+    with pytest.raises(Killed):
+        train(network(), after_epoch=kill_at(2))
+    os.utime(state, (0, 0))  # of long ago
+    with pytest.raises(Killed):
+        train(network(), after_epoch=kill_at(4))
+    epochs.clear()
+    train(network(), after_epoch=lambda epoch, model: epochs.append(epoch))
+    assert epochs == [3, 4]
 
 
 def test_the_seed_alone_decides_and_the_global_generator_is_left_alone():
