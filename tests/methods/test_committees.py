@@ -95,6 +95,19 @@ def test_conferrable_examples_stay_in_the_ball_and_move():
     assert nearest.min() > 0.01
 
 
+def test_copies_alone_follow_conferrable_examples_more_than_clean_images_and_the_best_of_them_come_first():
+    def conferred(images):
+        own = outputs(network(0), Samples(images)).argmax(1, keepdim=True)
+        sides = ([copy_of_source(seed) for seed in range(3)], [network(seed) for seed in range(1, 5)])
+        near, far = (
+            torch.stack([outputs(one, Samples(images)).softmax(1) for one in models]).mean(0) for models in sides
+        )
+        return float((near * (1 - far)).gather(1, own).mean())
+
+    found = CAE(offered(budget=24)).inputs
+    assert conferred(found[:8]) > conferred(found) > conferred(IMAGES) + 0.003
+
+
 def test_a_verifier_says_the_sigmoid_of_its_weights_times_the_probabilities():
     queries = Examined(IMAGES[:2], torch.tensor([[1.0] * 10, [0.0] * 9 + [3.0]]), torch.tensor([-1.0, 0.5]))
     last = outputs(network(0), Samples(IMAGES[:2])).softmax(1)[1, 9]
@@ -138,6 +151,27 @@ def test_the_way_to_the_boundary_of_a_linear_model_is_its_normal():
     way = to_boundary(linear, images, rate=0.01, steps=400, weight=1.0).flatten()
     assert float(way.norm()) == pytest.approx(0.2, abs=2e-3)
     assert way.tolist() == pytest.approx([-0.12, -0.16], abs=5e-3)
+
+
+def leading(*weights, bias):
+    """A linear classifier of two pixels: the first class while this is below 0, the second beyond."""
+    made = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    made[1].weight.data, made[1].bias.data = torch.tensor([[0, 0], weights]).float(), torch.tensor([0, bias])
+    return made
+
+
+def test_points_with_the_widest_room_between_the_boundaries_of_copies_and_strangers_are_shown_widest_first():
+    second = torch.tensor([0.6, 0.0, 0.4, 1.0, 0.2, 0.8])  # the larger it is, the later strangers arrive
+    images = torch.stack([torch.full((6,), 0.3), second], dim=1).view(6, 1, 1, 2)
+    models = {
+        "near": [model(partial(leading, 1, 0, bias=-0.51))],
+        "far": [model(partial(leading, 1, -0.3, bias=-0.535))],
+    }
+    place = Offered(Samples(images), 3, model(partial(leading, 1, 0, bias=-0.5)), models)
+    first, kept = ANA(place, candidates=6).inputs.flatten(1).T
+    assert kept.tolist() == pytest.approx([1.0, 0.8, 0.6])
+    for position, strangers in zip(first, 0.535 + 0.3 * kept, strict=True):
+        assert 0.51 < position < strangers
 
 
 def test_a_point_lies_between_the_arrival_of_copies_and_that_of_strangers():

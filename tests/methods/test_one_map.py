@@ -71,6 +71,16 @@ def test_channels_explain_nothing_by_their_number():
     assert torch.stack(found).mean() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("scale", [1, 10])
+def test_values_and_slopes_are_explained_by_one_map_each_in_units_of_the_targets_own(scale):
+    values, slopes = torch.arange(4.0)[:, None], torch.full((4, 1), float(scale))
+    one, other = Function(values, slopes), Function(values, -slopes)  # the best map is 1 of values, -1 of slopes
+    for weight in (0, 0.25, 0.5, 1):
+        found = left_over(one, other, reach=0, slopes=weight)
+        adjusted = (4 - 1) / (4 - 1 - 1)  # rows and what the map is told
+        assert found.item() == pytest.approx(4 * weight * (1 - weight) * adjusted)  # at the map 1 - 2 weight
+
+
 def test_slopes_are_the_outputs_derivative_along_the_direction():
     network, step = encoder().double(), 1e-6
     inputs = Samples(IMAGES.inputs.double())

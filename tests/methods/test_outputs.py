@@ -22,6 +22,11 @@ def test_sac_does_not_care_how_classes_are_numbered_and_agreement_does():
     assert agreement(found, renumbered).mean() == 1
 
 
+def test_sac_is_half_the_mean_difference_of_cosines_between_samples():
+    upright, parallel = torch.tensor([[1.0, 0], [0, 2]]), torch.tensor([[1.0, 0], [3, 0]])
+    assert sample_correlation(upright, parallel).item() == pytest.approx(0.25)  # of four cosines two differ, by 1
+
+
 def test_output_distances_have_their_textbook_values():
     one, other = torch.tensor([[80.0, 0, 0]]), torch.tensor([[0, 80.0, 0]])
     assert jensen_shannon(one, other).item() == pytest.approx(math.log(2))

@@ -1,5 +1,6 @@
 """Zest: signatures by LIME."""
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -41,6 +42,11 @@ def test_zest_recovers_a_model_that_is_linear_in_which_superpixels_are_shown(wid
         truth = torch.stack([parts[:, superpixels.flatten() == part].sum(1) for part in range(superpixels.max() + 1)])
         torch.testing.assert_close(weights[: len(truth)].float(), truth, atol=1e-5, rtol=1e-4)
         assert not weights[len(truth) :].any()
+
+
+def test_a_mask_weighs_by_limes_kernel_of_the_root_of_the_share_that_is_on():
+    masks = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0]]).bool()
+    assert zest._kernel(masks, 0.25).tolist() == pytest.approx([1, math.exp(-2)])
 
 
 def test_zest_tells_relatives_from_strangers_and_refuses_what_it_cannot_compare():

@@ -48,11 +48,17 @@ def test_a_page_is_made_whatever_has_run(name, keep, some, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "zoos"),
-    [("ip_protection", True), ("task_relatedness", True), ("unlearning_curves", True), ("task_budget", None)],
+    ("name", "given", "zoos"),
+    [
+        ("ip_protection", (), True),
+        ("task_relatedness", (), True),
+        ("unlearning_curves", (), True),
+        ("task_budget", (), None),
+        ("pairwise", ("method=agreement", "seed=0,1"), False),
+    ],
 )
-def test_a_page_says_whether_its_seeds_are_zoos(name, zoos, tmp_path):
-    text = page.markdown(sweep.experiment(name, tmp_path), tmp_path)
+def test_a_page_says_whether_its_seeds_are_zoos(name, given, zoos, tmp_path):
+    text = page.markdown(sweep.experiment(name, tmp_path, given), tmp_path)
     assert ("for the same models" in text) == (zoos is False)
     assert ("seeds are zoos" in text) == (zoos is True)
 

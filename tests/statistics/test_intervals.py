@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.statistics.intervals import auc, clustered_auc, margin, proportion, spearman, tpr_at_fpr
+from experiments.statistics.intervals import (
+    auc,
+    clustered_auc,
+    margin,
+    mean,
+    prediction_bound,
+    proportion,
+    spearman,
+    tpr_at_fpr,
+)
 
 distances = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -44,6 +53,16 @@ def test_the_threshold_lets_no_more_unrelated_models_through_than_allowed():
 def test_margin_is_positive_only_if_one_threshold_separates_everything():
     assert margin([0.1, 0.2], [0.5, 0.9]) == pytest.approx(0.3)
     assert margin([0.1, 0.6], [0.5, 0.9]) < 0
+
+
+def test_a_prediction_bound_is_for_one_more_draw_of_a_normal_of_unknown_spread():
+    assert prediction_bound([1.0, 2.0, 3.0]) == pytest.approx(5.37171, abs=1e-4)  # 2 + 2.91999 * 1 * sqrt(4 / 3)
+
+
+def test_the_interval_of_a_mean_is_students_and_leaves_out_what_is_not_there():
+    expected = pytest.approx((2, -0.48414, 4.48414), abs=1e-4)  # 2 -+ 4.30265 * 1 / sqrt(3)
+    assert mean([1.0, 2.0, 3.0]) == expected
+    assert mean([1.0, np.nan, 2.0, 3.0]) == expected
 
 
 def test_an_auc_without_models_on_one_side_is_refused():

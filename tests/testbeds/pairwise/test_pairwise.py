@@ -114,6 +114,14 @@ def test_chunks_of_paths_change_no_null():
     pd.testing.assert_frame_equal(whole, parts, atol=1e-5)
 
 
+def test_a_pair_that_was_asked_both_ways_is_as_far_as_the_mean_of_both():
+    asked = {("a", "a"): 0.0, ("a", "b"): 0.1, ("b", "a"): 0.3, ("b", "b"): 0.0}
+    table = pd.DataFrame(np.outer(list(asked.values()), [0.9, 1.0, 1.1]), pd.MultiIndex.from_tuples(asked))
+    report = compared("ab").score(table)
+    assert report.matrices["pairs"]["distance"].to_dict() == {("a", "b"): pytest.approx(0.2)}
+    assert report.metrics["nearest/a"] == report.metrics["nearest/b"] == pytest.approx(0.2)
+
+
 def test_with_enough_strangers_the_near_pair_alone_is_derived():
     strangers = [f"s{number:02}" for number in range(6)]
     testbed = compared(["a", "b", "c", *strangers], strangers=["s*"])
@@ -206,9 +214,20 @@ def test_weights_of_a_file_with_other_classes_bring_their_own_head(tmp_path):
 
 def test_every_network_is_shown_the_same_pixels_in_its_own_size_and_colours():
     grey = networks.Shown(nn.Identity(), {"input_size": (1, 8, 8), "mean": (0.5,), "std": (0.5,)})
-    seen = grey(IMAGES)
-    assert seen.shape == (6, 1, 8, 8) or seen.shape[1:] == (3, 8, 8)
-    assert -1 <= seen.min() < seen.max() <= 1
+    colour = networks.Shown(nn.Identity(), {"input_size": (3, 8, 8), "mean": (0.5, 0.5, 0), "std": (0.5, 0.5, 1)})
+    alike = networks.Shown(nn.Identity(), {"input_size": (3, 8, 8), "mean": (0.5,), "std": (0.5,)})
+    for images in (IMAGES, IMAGES[:, :1]):
+        assert grey(images).shape == (6, 1, 8, 8)
+        assert colour(images).shape == alike(images).shape == (6, 3, 8, 8)
+    white, red = torch.ones(1, 3, 4, 4), torch.eye(3)[:1, :, None, None].expand(1, 3, 4, 4)
+    for image, in_grey, in_colour in [
+        (white, 1, [1, 1, 1]),
+        (0 * white, -1, [-1, -1, 0]),
+        (red, -1 / 3, [1, -1, 0]),  # a third of white's brightness
+        (white[:, :1], 1, [1, 1, 1]),
+    ]:
+        torch.testing.assert_close(grey(image), torch.full((1, 1, 8, 8), float(in_grey)))
+        torch.testing.assert_close(colour(image)[0, :, 4, 4], torch.tensor(in_colour).float())
 
 
 def test_settings_of_several_experiments_are_refused(capsys):

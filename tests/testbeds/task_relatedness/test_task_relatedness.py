@@ -14,9 +14,8 @@ from experiments.measure import measure
 from experiments.testbeds.task_relatedness import affinity, sound, transfer
 from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
 from experiments.testbeds.task_relatedness.tasks import FAMILIES, TASKS
-from experiments.testbeds.task_relatedness.testbed import references
+from experiments.testbeds.task_relatedness.testbed import families, references
 from experiments.training.recipe import Making
-from modelgif_core import cosine
 
 TOY = ["testbed=task_relatedness", "testbed/zoo=toy_tasks", "testbed/samples=toy", "testbed.budget=16"]
 
@@ -34,7 +33,8 @@ def distances(testbed, square):
 
 def test_all_pairs_by_matrix_products_are_the_pairs_one_by_one(testbed, config):
     method = instantiate(config(*TOY, "method=modelgif", "method.represent.steps=3")["method"], _convert_="all")
-    slow = replace(method, distance=lambda one, other: cosine(one, other))
+    assert method.pairwise is not None
+    slow = replace(method, pairwise=None)
     together, cost = measure(testbed, method, torch.device("cpu"), chunk=5)
     one_by_one, same = measure(testbed, slow, torch.device("cpu"), chunk=5)
     assert together.index.equals(one_by_one.index)
@@ -45,6 +45,21 @@ def test_all_pairs_by_matrix_products_are_the_pairs_one_by_one(testbed, config):
 def test_families_cover_the_seventeen_tasks_once():
     assert sorted(task for tasks in FAMILIES.values() for task in tasks) == sorted(TASKS)
     assert len(TASKS) == 17
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_families_stand_apart_where_their_tasks_are_nearer_to_each_other_than_to_others(swap):
+    names = ["curvature", "normal", "denoising", "keypoints2d"]
+    near = pd.DataFrame(0.9, names, names)
+    for one, other in (names[:2], names[2:]):
+        near.loc[one, other], near.loc[other, one] = (0.1, 0.95)[:: -1 if swap else 1]  # the mean of both directions
+    assert families(near, "f") == {"f": 1.0}
+    assert families(1 - near, "f") == {"f": 0.0}
+
+
+def test_families_are_not_told_of_tasks_that_are_not_taskonomys_or_whose_pairs_are_all_of_one_kind():
+    for names in (["curvature", "normal", "denoising", "task_00"], ["curvature", "normal"], ["curvature", "denoising"]):
+        assert families(pd.DataFrame(0.5, names, names), "f") == {}
 
 
 def test_a_distance_that_orders_sources_as_the_truth_does_scores_as_high_as_a_symmetric_one_can(testbed):
@@ -197,6 +212,17 @@ def test_ridge_without_noise_agrees_with_scikit_learn():
     ours = transfer.ridge(features, targets)(features)
     theirs = Ridge(alpha=1e-6).fit(features, targets).predict(features)
     assert np.abs(ours.numpy() - theirs).max() < 1e-2
+
+
+def test_ridge_penalises_each_output_as_much_as_keeps_its_noise_out_of_predictions():
+    generator = torch.Generator().manual_seed(0)
+    features, new = torch.randn(2, 60, 50, generator=generator)
+    mixing = torch.randn(50, 15, generator=generator)
+    noise, other = torch.randn(2, 60, 15, generator=generator)
+    predict = transfer.ridge(features, torch.cat([features @ mixing, noise], dim=1))
+    linear, nothing = predict(new).split(15, dim=1)
+    assert (linear - new @ mixing).square().mean() < 0.01 * (new @ mixing).square().mean()
+    assert (nothing - other).square().mean() < 1.3 * other.square().mean()
 
 
 def test_the_zoo_on_rooms_has_one_encoder_a_task_and_refuses_what_it_does_not_know(config, tmp_path):

@@ -1,6 +1,8 @@
 """The unlearning testbed on tiny networks: oracle distances, roles, what is counted and what is refused."""
 
 from dataclasses import replace
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from torch import nn
 
 from experiments.interfaces import POOLS
 from experiments.measure import measure
+from experiments.statistics.intervals import prediction_bound
 from experiments.testbeds.unlearning.samples import forgotten_toy
 from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN
 
@@ -152,3 +155,40 @@ def test_leakage_is_rank_correlated_with_a_distance_that_measures_it(testbed):
         if target in suspects.index:
             table.loc[(source, target)] = suspects.loc[target, "leakage"]
     assert testbed.score(table).metrics["leakage_rank"] == pytest.approx(1)
+
+
+def test_the_papers_order_is_of_retrained_beyond_unrelated_and_unrelated_beyond_approximate_models(testbed):
+    table = oracle(testbed)
+    for source, target in table.index:
+        if source == "reference" and testbed.zoo[target].role == "approximate":
+            table.loc[(source, target)] = 0.01
+    metrics = testbed.score(table).metrics
+    assert metrics["order/retrain_beyond_unrelated"] == metrics["order/unrelated_beyond_approximate"] == 1
+
+
+def test_a_spread_is_predicted_from_each_calibrating_models_mean_distance_to_the_others(testbed):
+    table = oracle(testbed)
+    calibrating = [f"retrain_calibrate-{number}" for number in range(3)]
+    for pair, distance in zip(combinations(calibrating, 2), (0.1, 0.2, 0.3), strict=True):
+        table.loc[pair] = distance
+    assert testbed.score(table).metrics["spread"] == pytest.approx(prediction_bound([0.15, 0.2, 0.25]))
+
+
+def test_leakage_is_the_mean_difference_from_the_usual_retrained_model_and_too_little_accuracy_goes_unnoticed(testbed):
+    facts = {f"retrain_calibrate-{number}": {"log_odds": 2 * [1.0 + number]} for number in range(3)}
+    facts |= {
+        "unrelated-0": {"log_odds": [0.0, 5.0], "accuracy_forget_unseen": 0.05},
+        "unrelated-1": {"accuracy_forget_unseen": 0.1},
+    }
+    accuracies = {f"accuracy_{pool}": 0.5 for pool in POOLS}
+    zoo = {
+        name: replace(model, facts=partial(dict, accuracies, **{"log_odds": [2.0, 2.0]} | facts.get(name, {})))
+        for name, model in testbed.zoo.items()
+    }
+    report = replace(testbed, zoo=zoo).score(oracle(testbed))
+    leakage = report.matrices["suspects"]["leakage"]
+    assert leakage["unrelated-0"] == 2.5
+    assert not leakage.drop("unrelated-0").any()
+    assert report.metrics["leakage/unrelated"] == pytest.approx(2.5 / 3)
+    assert report.metrics["n_kept/unnoticed"] == 1
+    assert report.metrics["n_forgotten/unnoticed"] == report.metrics["n_forgotten/kept"] > 1
