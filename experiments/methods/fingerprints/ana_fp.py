@@ -110,19 +110,23 @@ def placed(
 ) -> tuple[Int[Tensor, " points"], Float[Tensor, " points"]]:
     """Which length each point should have, and how many lengths lie between the bounds (less than 0 if they cross).
 
-    The lower bound is the first length at which `quantile` of the copies have arrived, the upper one the last at which
-    no more than 1 - `quantile` of the strangers have; the middle of them is taken, or the lower bound if they cross.
+    The lower bound is the first length at which `quantile` of the copies have arrived. The upper one is the last
+    before they move on to a third class, and at which no more than 1 - `quantile` of the strangers have arrived. The
+    middle of them is taken, or the lower bound if they cross.
 
-    >>> near = torch.tensor([[[False], [True], [True], [True]]])
-    >>> far = torch.tensor([[[False], [False], [False], [True]]])
+    >>> near = torch.tensor([[[False], [True], [True], [True], [True], [False]]])
+    >>> far = torch.tensor([[[False], [False], [False], [True], [True], [True]]])
     >>> [part.tolist() for part in placed(near, far, quantile=1.0)]
     [[1], [1.0]]
+    >>> [part.tolist() for part in placed(near, torch.zeros_like(far), quantile=1.0)]
+    [[2], [3.0]]
     """
     lengths = near.shape[1]
     enough = near.float().mean(0) >= quantile  # (lengths, points)
     few = far.float().mean(0) <= 1 - quantile + 1e-6
     lower = torch.where(enough.any(0), enough.int().argmax(0), lengths)
-    upper = torch.where(few.all(0), lengths, (~few).int().argmax(0)) - 1
+    gone = ~enough & (torch.arange(lengths, device=near.device)[:, None] > lower)
+    upper = torch.minimum(*(torch.where(over.any(0), over.int().argmax(0), lengths) for over in (gone, ~few))) - 1
     middle = torch.where(upper > lower, (lower + upper) // 2, lower)
     return middle.clamp(max=lengths - 1), (upper - lower).float()
 
