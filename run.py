@@ -9,19 +9,22 @@ python run.py testbed=unlearning testbed/zoo=unlearning_cifar100 dry_run=true   
 """
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from experiments.commands.door import admitted, enter
 from experiments.commands.interrupts import interruptible
 from experiments.commands.refusal import one_line
 from experiments.pages import closing
-from experiments.storage import failure, record
+from experiments.storage import failure, identity, record
 from experiments.storage.files import lock
 
 ALL = "experiment=reproduce"
@@ -34,6 +37,8 @@ ALL = "experiment=reproduce"
 def main(cfg: DictConfig) -> str:
     """Do one run, unless its record is there; says which of the two, for a sweep's summary."""
     config = admitted(cfg)
+    refuse_parts(config)
+    refuse_declared(config, HydraConfig.get().overrides.task if HydraConfig.initialized() else [])
     if config["dry_run"]:
         rehearse(cfg)
         return "done"
@@ -52,6 +57,25 @@ def main(cfg: DictConfig) -> str:
         send(config, folder)
     closing.show(config, folder, saved)
     return "done"
+
+
+def refuse_parts(config: dict[str, Any]) -> None:
+    """Refuse to measure a part of a zoo: all of it would be."""
+    if (config["shard"], config["shards"]) != (0, 1):
+        raise ValueError(
+            f"shard={config['shard']} shards={config['shards']} is a part of a zoo, for experiments.prepare and "
+            "experiments.embed; a run measures all of it: leave both out here"
+        )
+
+
+def refuse_declared(config: dict[str, Any], words: Sequence[str]) -> None:
+    """Refuse words that change what a method declares, where that decides which pairs are measured: it names no run."""
+    changed = [word for word in words if re.match(r"[+~]*method\.(needs|access)\b", word)]
+    if changed and hasattr(identity.function(config["testbed"]["_target_"]), "why_not"):
+        raise ValueError(
+            f"{changed[0]} would leave out other pairs of this testbed under the same run's name: what a method needs "
+            "and sees is what its functions ask for; leave it as it is, or take another method"
+        )
 
 
 def refuse_unsendable(config: dict[str, Any]) -> None:

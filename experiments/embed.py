@@ -21,8 +21,8 @@ from experiments.commands.refusal import one_line
 from experiments.interfaces import Method, Testbed, ZooModel
 from experiments.job import available
 from experiments.memory import return_freed_memory, reuse_freed_memory
-from experiments.offers import offered, refuse_unmet
-from experiments.prepare import part, prepare
+from experiments.offers import offered, refuse_learnt, refuse_unmet
+from experiments.prepare import part, prepare, refuse_for_runs
 from experiments.storage import record
 from experiments.storage.embeddings import load_embedding, save_embedding
 from experiments.storage.files import lock, write
@@ -80,14 +80,14 @@ def distances(folder: Path, names: list[str]) -> pd.DataFrame:
 def main(cfg: DictConfig) -> None:
     """Embed the configured zoo, or a part of it; whoever comes last writes the table of distances."""
     config = admitted(cfg)
-    if config["dry_run"]:
-        raise ValueError("dry_run=true is for run.py, which keeps nothing of it; leave it out here")
+    refuse_for_runs(config)
     torch.set_num_threads(1)
     torch.manual_seed(config["seed"])
     device = available(config["device"])
     testbed: Testbed = instantiate(config["testbed"], _convert_="all")
     method: Method = instantiate(config["method"], _convert_="all")
     refuse_unmet(method, testbed)
+    refuse_learnt(testbed)
     prepare(part(testbed.zoo, config["shard"], config["shards"]), workers=config["workers"])
     folder = Path(config["results"]) / "embeddings" / record.folder(config).name
     made = embed_zoo(testbed, method, folder, device, shard=config["shard"], shards=config["shards"])

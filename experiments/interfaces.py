@@ -95,6 +95,8 @@ class ZooModel:
     """Names the training that `prepare` does, where several models come of one; None if it is the model's own."""
     taught: Callable[[], Samples] | None = None
     """The images and labels that it learnt from, where its owner tells them."""
+    learnt: Callable[[], Iterable[Tensor]] | None = None
+    """Images that it and others of its zoo learnt from, where the zoo tells them: nobody may be asked about these."""
     triggers: Callable[[Samples], Samples] | None = None
     """Images -> the triggers made of them, labelled as a model with its owner's watermark answers; None without one."""
     shown: Callable[[Any], Any] | None = None
@@ -237,7 +239,6 @@ class Method:
     pairwise: Callable[[Iterable[Any], int], Tensor] | None = None
     """All models' representations, one at a time, and their number -> what `distance` says of all pairs (models,
     models, paths), where that is faster."""
-
     directed: bool | None = None
     """Whether the distance from a to b is another than from b to a; where all models meet all, both are then asked."""
 

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from experiments.commands.progress import bar
 from experiments.interfaces import Method, Testbed
 from experiments.measure import measure
-from experiments.offers import refuse_unmet
+from experiments.offers import refuse_learnt, refuse_unmet
 from experiments.pages.draw import draw
 from experiments.prepare import prepare
 from experiments.storage import identity, record
@@ -27,6 +27,7 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     refuse_unmet(method, testbed)
     for picture in config["pictures"].values():
         identity.function(picture)  # before any work, not when it is to be drawn
+    refuse_learnt(testbed)
     prepare(testbed.zoo, workers=config["workers"])
     began = perf_counter()
     with bar(record.title(config)) as tell:

@@ -165,7 +165,7 @@ def _compared(
         nonlocal done
         model = ready(name, again=block is not blocks[-1])
         for part in block.get(name, block[None]):
-            yield _represented(method, model, part, name, example)
+            yield misfit.represented(method, model, part, name, example)
             done += 1
             progress(done, total)
 
@@ -213,11 +213,6 @@ def _emptied(parts: list[Any]) -> Iterator[Any]:
     """The parts, each let go when it has been taken."""
     while parts:
         yield parts.pop(0)
-
-
-def _represented(method: Method, model: nn.Module, queries: Any, name: str, example: Tensor) -> Any:
-    with misfit.named(name, model, example):
-        return method.represent(model, queries)
 
 
 def _ready(method: Method, model: nn.Module, name: str, example: Tensor) -> nn.Module:

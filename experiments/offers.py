@@ -11,6 +11,8 @@ from experiments.interfaces import NEEDS, Method, Offered, Pair, Testbed, ZooMod
 
 Open = Callable[[str], nn.Module]
 """A model's name -> the model."""
+TWICE = 0.01
+"""Share of its images that a data set may hold twice, so that parts which are dealt out share some."""
 
 
 def refuse_unmet(method: Method, testbed: Testbed) -> None:
@@ -45,6 +47,29 @@ def refuse_unmet(method: Method, testbed: Testbed) -> None:
             if role not in known:
                 has = nearest(role, sorted(known), "the roles are")
                 raise ValueError(f"{method.label}: no model of the zoo has the role {role!r} ({use}); {has}")
+
+
+def refuse_learnt(testbed: Testbed) -> None:
+    """Refuse samples that models of the zoo learnt from, where it tells which these are (`ZooModel.learnt`, `taught`).
+
+    Reads what they learnt from: to be asked just before models are made ready, which reads it, too.
+
+    Raises:
+        ValueError: if more of the pool is among what they learnt from than data sets have images twice.
+    """
+    pool: set[bytes] = set()
+    shared: set[bytes] = set()
+    for model in testbed.zoo.values():
+        parts = model.learnt() if model.learnt else [model.taught().inputs] if model.taught else []
+        for part in parts:
+            pool = pool or {image.numpy().tobytes() for image in testbed.samples.inputs}
+            shared |= pool.intersection(image.numpy().tobytes() for image in part)
+    if len(shared) > TWICE * len(pool):
+        raise ValueError(
+            f"{len(shared)} of the {len(testbed.samples.inputs)} images of testbed.samples are among those that models "
+            "of this zoo learnt from, and reference points must be new to all; leave testbed.samples as it comes with "
+            "the zoo, or take other images"
+        )
 
 
 def offered(method: Method, testbed: Testbed, opened: Open | None = None) -> Offered:

@@ -5,6 +5,7 @@ python -m experiments.prepare -m 'shard=range(20)' shards=20 hydra/launcher=subm
 """
 
 import sys
+from typing import Any
 
 import hydra
 from hydra.utils import instantiate
@@ -48,14 +49,20 @@ def part(zoo: Zoo, shard: int, shards: int) -> Zoo:
     return {name: model for name, model in zoo.items() if (model.job or name) in set(trainings)}
 
 
+def refuse_for_runs(config: dict[str, Any]) -> None:
+    """Refuse settings that would change nothing where no record is made."""
+    for key, meaning in {"dry_run": "keeps nothing of it", "rerun": "makes a record anew"}.items():
+        if config[key]:
+            raise ValueError(f"{key}=true is for run.py, which {meaning}; leave it out here")
+
+
 @interruptible
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 @one_line
 def main(cfg: DictConfig) -> None:
     """Prepare the zoo of the configured testbed."""
     config = admitted(cfg)
-    if config["dry_run"]:
-        raise ValueError("dry_run=true is for run.py, which keeps nothing of it; leave it out here")
+    refuse_for_runs(config)
     zoo = part(instantiate(config["testbed"]["zoo"], _convert_="all"), config["shard"], config["shards"])
     made = prepare(zoo, workers=config["workers"])
     print(f"{len(zoo)} models are ready, {made} of them new", file=sys.stderr)

@@ -28,6 +28,17 @@ class Prepared(nn.Module):
         """The network's output."""
         return (self._compiled if self._hurried else self.network)(inputs)
 
+    def refuse_unproved(self) -> None:
+        """Refuse faster arithmetic in which no field has been extracted.
+
+        Raises:
+            ValueError: if it was asked for, and is not proved.
+        """
+        if not self.proved:
+            raise ValueError(
+                f"{self.fast} has no effect on this method, which extracts no field; leave `fast` out of its prepare"
+            )
+
     @contextmanager
     def hurried(self, device: torch.device) -> Iterator[None]:
         """Faster arithmetic inside, if it was asked for."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from experiments.interfaces import Method, Pair
 from experiments.networks.forward import predictions
+from modelgif_core import Prepared
 
 ERRORS = (RuntimeError, AssertionError)
 """What networks raise on inputs of a wrong shape; timm's transformers assert theirs."""
@@ -40,6 +41,19 @@ def named(name: str, model: nn.Module, example: Tensor) -> Iterator[None]:
     except ERRORS:
         refuse_misfit(model, name, example)
         raise
+
+
+def represented(method: Method, model: nn.Module, queries: Any, name: str, example: Tensor) -> Any:
+    """The method's representation of a model.
+
+    Raises:
+        ValueError: as `named`, or if faster arithmetic was asked for that the method does without.
+    """
+    with named(name, model, example):
+        found = method.represent(model, queries)
+        if isinstance(model, Prepared):
+            model.refuse_unproved()
+        return found
 
 
 def compared(method: Method, pair: Pair, first: Any, second: Any) -> Any:

@@ -42,7 +42,8 @@ def ranked_samples(
         seed: draws the candidates.
 
     Raises:
-        ValueError: if there are no models for `far`, the candidates are too few or too many, or no field is alive.
+        ValueError: if there are no models for `far`, the candidates are too few or too many, a path's start depends on
+            the others' ends, or no field is alive.
     """
     far, near = offered.models.get("far", ()), offered.models.get("near", ())
     if not far:
@@ -51,7 +52,14 @@ def ranked_samples(
     count = len(pool.inputs) if candidates is None else candidates
     refuse_candidates(offered.budget, count, pool_size(offered))
     drawn = torch.randperm(len(pool.inputs), generator=seeded(seed))[:count]
-    ends = pool.inputs[drawn]
+    ends, labels = pick(pool, drawn)
+    ranked = Paths(start(ends, pool.inputs), ends, labels)
+    # The same of all candidates and of one alone: not all of those that are ranked are shown.
+    if not torch.equal(ranked.starts[:1], Paths(start(ends[:1], pool.inputs), ends[:1]).starts):
+        raise ValueError(
+            "a path's start depends on where the others end, so that other paths would be shown than are ranked; "
+            "take a start of its own, such as method.queries.start._target_=experiments.queries.starts.mean_colour"
+        )
     owned = source(offered)
 
     def gaps(paths: Paths) -> Tensor:
@@ -63,7 +71,7 @@ def ranked_samples(
         gap = mean_distance(far) - (mean_distance(near) if near else 0)
         return gap.nan_to_num(-torch.inf).cpu()  # dead paths rank last
 
-    rank = torch.cat([gaps(part) for part in Paths(start(ends, pool.inputs), ends).split(64)])
+    rank = torch.cat([gaps(part) for part in ranked.split(64)])
     if rank.isinf().all():
         raise ValueError(
             "no sample can be ranked: the source, or all models for `far` or for `near`, do not depend on their input"

@@ -22,16 +22,19 @@ def image_folder(*, root: str, count: int | None, size: int, seed: int, max_imag
 
     Args:
         root: the folder.
-        count: None takes all there are, but no more than `max_images`.
+        count: at most `max_images`; None takes all there are, but no more than these.
         size: of the square, in pixels.
         seed: draws which.
         max_images: None for no limit.
 
     Raises:
-        ValueError: if there are fewer images, one cannot be read, or `size` is below 8.
+        ValueError: if there are fewer images, more are wanted than `max_images`, one cannot be read, or `size` is below
+            8.
     """
     if size < SMALLEST:
         raise ValueError(f"size must be at least {SMALLEST} pixels, not {size}")
+    if count is not None and max_images is not None and count > max_images:
+        raise ValueError(f"count must be at most max_images, {max_images}, not {count}; set max_images=null")
     files = _images(Path(root))
     if count is None:
         count = min(len(files), len(files) if max_images is None else max_images)

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from experiments.commands.refusal import nearest
 
-UNNAMED = frozenset({"cache", "root", "folder", "url", "device", "download", "dry_run", "quick"})
-"""Settings that say where things lie or are computed, or how a rehearsal is shortened: no part of what a thing is."""
+UNNAMED = frozenset({"cache", "root", "folder", "url", "device", "download", "dry_run", "quick", "zoo_scale"})
+"""Settings that say where things lie or are computed, how a rehearsal is shortened, or what another setting has to be:
+no part of what a thing is."""
 SHOWN = frozenset({"label", "access"})
 """What tables say of a method."""
 DECLARED = frozenset({"needs", "leak", "steps", "pairwise"})

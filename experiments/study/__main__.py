@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
             raise ValueError(f"trials must be a number of them, not {given['trials']!r}")
         chosen["trials"] = int(given.get("trials", chosen["trials"]))
         words = tuple(word for word in arguments if word.partition("=")[0] not in OWN)
+        plan.refuse_set(given["study"], chosen, words)
         title = plan.title(given["study"], chosen, words)
         results = Path(admitted(configuration.composed(*chosen["base"], *words))["results"])
         search(title, chosen, words, results, run_path(str(ROOT / "run.py"))["main"])

@@ -79,6 +79,22 @@ def checked(name: str, given: Mapping[str, Any]) -> Plan:
     return found
 
 
+def refuse_set(name: str, chosen: Plan, given: Words) -> None:
+    """Refuse words whose setting the study itself sets in every run, where they would be lost.
+
+    Raises:
+        ValueError: names the first, and the file that says what is tried.
+    """
+    own = ["seed", *chosen["space"], *chosen.get("rungs", {})]
+    for one in given:
+        key = one.partition("=")[0].lstrip("+~")
+        if any(key == other or key.startswith(f"{other}.") for other in own):
+            raise ValueError(
+                f"study {name} sets {key} itself, so that {one} would change nothing; leave it out, or give "
+                f"conf/study/{name}.yaml other values"
+            )
+
+
 def title(name: str, chosen: Plan, given: Words = ()) -> str:
     """What names the study's files: its name, and a digest of all that its trials follow from.
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, TOY
+from hydra.core.hydra_config import HydraConfig
 
 import run
+from experiments import embed, prepare
 from experiments.commands.refusal import Refused
 from experiments.samples import toy
 from experiments.storage import record
@@ -41,6 +43,8 @@ REFUSED = {
         ["+method.represent.nosuch=1"],
         "extract_field has no setting 'nosuch'; it has model, paths, steps, rule",
     ),
+    "a part of the zoo": (["shards=2"], "shard=0 shards=2 is a part of a zoo, for experiments.prepare and experiments"),
+    "a part's number": (["shard=1"], "shard=1 shards=1 is a part of a zoo, "),
     "unknown device": (["device=nosuch"], "device 'nosuch' is not to be had here"),
     "results are a file": (["results=taken"], "taken"),
     "read-only results": (["results=/proc/nowhere"], "/proc/nowhere"),
@@ -65,6 +69,25 @@ def test_bad_input_ends_in_one_clear_line_and_no_record(case, tmp_path, monkeypa
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.rglob("report.json"))
     assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("program", [prepare, embed])
+@pytest.mark.parametrize("word", ["rerun=true", "dry_run=true"])
+def test_what_only_a_run_heeds_is_refused_by_programs_that_make_no_record(program, word, tmp_path):
+    with pytest.raises(Refused, match=f"error: {word} is for run.py, which .*; leave it out here"):
+        program.main(composed(*QUICK, word, f"results={tmp_path}", f"cache={tmp_path}"))
+
+
+@pytest.mark.parametrize("word", ["method.needs=[]", "++method.access=label", "~method.needs"])
+def test_what_a_method_declares_is_no_setting_where_it_decides_which_pairs_are_measured(word, tmp_path, monkeypatch):
+    chosen = ["testbed=pairwise", "method=agreement", f"results={tmp_path}", "wandb=disabled"]
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", composed(*chosen, word, hydra=True))
+    with pytest.raises(
+        Refused, match=r"method\.(needs|access).* would leave out other pairs of this testbed under the"
+    ):
+        run.main(composed(*chosen, word))
+    run.refuse_declared(composed(*QUICK), [word])  # here it decides nothing, or the run is refused
+    run.refuse_declared(composed(*chosen), ["method.represent.seed=1", "testbed.budget=9"])
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,13 @@ def test_confidence_is_the_log_odds_and_stays_finite():
     assert lira.confidence(model, pools, pool="forget_unseen") == -1000
 
 
+@pytest.mark.parametrize("pool", ["retain", "forget_unseen", "retain_unseen", "test"])
+def test_images_that_all_shadows_have_seen_or_none_are_refused(pool, method):
+    asked = offered(method("lira"), standin())
+    with pytest.raises(ValueError, match=f"pool must be forget, not {pool!r}, whose images both kinds of shadows have"):
+        lira.with_shadows(asked, pool=pool, fit=lira.medians)
+
+
 @pytest.mark.parametrize("fit", [lira.medians, lira.pooled_variance, lira.own_variance])
 def test_the_likelihood_ratio_is_positive_where_confidence_is_like_that_of_shadows_that_saw_the_image(fit):
     def shadow(shift):  # the first image is remembered by those who saw it, the second never

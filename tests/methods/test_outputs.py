@@ -50,3 +50,7 @@ def test_a_corner_box_is_pasted_into_images_of_any_size(size):
     changed = (mixed != random_samples(place, seed=0).inputs).flatten(1).float().mean(1)
     assert changed.max() > 0
     assert changed.max() < 0.3
+    assert corner_cutmix_samples(place, seed=0, side=1).inputs.shape == images.shape
+    for side in (0, -0.2, 1.5):
+        with pytest.raises(ValueError, match=f"side must be a share of the image's, above 0 and at most 1, not {side}"):
+            corner_cutmix_samples(place, seed=0, side=side)

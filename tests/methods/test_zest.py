@@ -65,3 +65,6 @@ def test_zest_tells_relatives_from_strangers_and_refuses_what_it_cannot_compare(
         zest.signature(network(0)[:2], queries)
     with pytest.raises(ValueError, match="at least as many masks, not 3; raise masks"):
         zest.switched_samples(standin(), seed=0, masks=3)
+    for width in (0, -0.25):
+        with pytest.raises(ValueError, match=f"width must be above 0, not {width}"):
+            zest.signature(network(0), queries, width=width)

@@ -13,10 +13,11 @@ from experiments.queries.cutmix import cutmix_samples
 from experiments.queries.pools import pools
 from experiments.queries.samples import random_samples
 from experiments.queries.separating import ranked_samples
-from experiments.queries.starts import black
+from experiments.queries.starts import black, mean_colour, mean_image, mid_grey, other_samples
 from experiments.samples import toy as images
 from experiments.testbeds.ip_protection import toy
 from modelgif_core import Paths, cosine, extract_field
+from modelgif_core.readout import given_label
 
 
 def represent(model, paths):
@@ -111,6 +112,30 @@ def test_separating_points_part_strangers_from_surrogates_better_than_random_one
         ranked_samples(handed, **settings, candidates=4)
     with pytest.raises(ValueError, match="roles must name some for `far`"):
         ranked_samples(shown, **settings)
+
+
+def test_candidates_are_ranked_by_what_their_labels_follow(shown):
+    def follow(model, paths):
+        return extract_field(model, paths, steps=2, readout=given_label)
+
+    handed = replace(shown, models={"far": [model(1)]}, budget=4)
+    found = ranked_samples(handed, start=black, represent=follow, distance=cosine, seed=0)
+    whole = Paths(torch.zeros(()), shown.samples.inputs, shown.samples.labels)
+    farthest = cosine(*(follow(toy.network(seed), whole) for seed in (0, 1))).argsort(descending=True)[:4]
+    assert torch.equal(found.inputs, shown.samples.inputs[farthest])
+    assert torch.equal(found.labels, shown.samples.labels[farthest])
+
+
+def test_paths_that_start_where_others_end_cannot_be_ranked_because_others_would_be_shown(shown):
+    handed = replace(shown, models={"far": [model(1)]})
+    settings = {"represent": represent, "distance": cosine, "seed": 0}
+    for start in (other_samples, lambda ends, pool: ends.mean(0, keepdim=True)):
+        with pytest.raises(
+            ValueError, match=r"start depends on where the others end, .*; take a start of its own, such"
+        ):
+            ranked_samples(handed, start=start, **settings)
+    for start in (mid_grey, mean_colour, mean_image):
+        assert len(ranked_samples(handed, start=start, **settings).inputs) == 24
 
 
 def test_a_model_without_a_field_does_not_change_which_points_separate(shown):

@@ -90,4 +90,8 @@ def test_a_folder_that_is_missing_or_too_small_and_a_size_that_is_are_refused(fo
 def test_without_a_count_all_images_are_taken_up_to_the_most_that_are_wanted(folder):
     whole = image_folder(root=str(folder), count=None, size=8, seed=0, max_images=100).inputs
     assert len(whole) == 6
-    assert torch.equal(image_folder(root=str(folder), count=None, size=8, seed=0, max_images=4).inputs, whole[:4])
+    for count in (None, 4):
+        found = image_folder(root=str(folder), count=count, size=8, seed=0, max_images=4).inputs
+        assert torch.equal(found, whole[:4])
+    with pytest.raises(ValueError, match="count must be at most max_images, 4, not 5; set max_images=null"):
+        image_folder(root=str(folder), count=5, size=8, seed=0, max_images=4)

@@ -111,7 +111,7 @@ def test_as_many_paths_of_the_source_are_held_as_fit_before_the_others_are_opene
     memory, together, one_meets_all, monkeypatch
 ):
     shown = []
-    monkeypatch.setattr(loop, "_represented", partial(recorded, shown, loop._represented))
+    monkeypatch.setattr(loop.misfit, "represented", partial(recorded, shown, loop.misfit.represented))
     measure(one_meets_all, replace(FIELDS, steps=3), CPU, chunk=1, memory_gb=memory)
     first = next(position for position, (name, _) in enumerate(shown) if name != "a")
     assert sum(count for _, count in shown[:first]) == together
@@ -119,7 +119,7 @@ def test_as_many_paths_of_the_source_are_held_as_fit_before_the_others_are_opene
 
 def test_where_all_meet_all_a_chunk_is_as_large_as_lets_everybodys_field_fit(all_meet_all, monkeypatch):
     shown = []
-    monkeypatch.setattr(loop, "_represented", partial(recorded, shown, loop._represented))
+    monkeypatch.setattr(loop.misfit, "represented", partial(recorded, shown, loop.misfit.represented))
     measure(all_meet_all, FIELDS, CPU, chunk=100, memory_gb=4 * 3.5 * PATH)
     assert {count for _, count in shown} == {3}
 
@@ -247,6 +247,14 @@ def test_a_later_model_that_the_samples_do_not_fit_is_named_with_their_shape(nam
     with pytest.raises(ValueError, match=r"samples \(1, 8, 8\) do not fit the model wide: .*64") as refusal:
         measure(replace(testbed, zoo=zoo), method, CPU)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "one_map/with_slopes"])
+def test_faster_arithmetic_that_a_method_does_without_is_refused_before_it_is_believed(name, parts):
+    fast = "{_target_: modelgif_core.Fast, precision: bfloat16, tolerance: 0.5}"
+    given = (f"method={name}", f"++method.prepare={{_target_: modelgif_core.prepared, _partial_: true, fast: {fast}}}")
+    with pytest.raises(ValueError, match=r"victim: Fast\(.* has no effect on this method, .*; leave `fast` out"):
+        measure(*parts(*given), CPU)
 
 
 def test_an_error_that_is_no_misfit_stays_what_it_is(parts):

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 
 from experiments.interfaces import NEEDS, Method, Samples, ZooModel
 from experiments.job import run
-from experiments.offers import offered, refuse_unmet
+from experiments.offers import offered, refuse_learnt, refuse_unmet
 
 
 @dataclass(frozen=True)
@@ -161,3 +161,28 @@ def test_a_testbed_keeps_what_calibrates_or_was_cheated_with(words, config):
     made, testbed = (instantiate(composed[part], _convert_="all") for part in ("method", "testbed"))
     with pytest.raises(ValueError, match="are kept by this testbed"):
         refuse_unmet(made, testbed)
+
+
+@pytest.mark.parametrize("known", ["learnt", "taught"])
+def test_samples_that_a_model_learnt_from_are_refused_but_for_the_few_that_a_data_set_holds_twice(known):
+    images = torch.rand(300, 1, 2, 2)
+
+    def told(first):
+        part = images[first : first + 100]
+        tells = {"learnt": lambda: [part[:50], part[50:]], "taught": lambda: Samples(part)}
+        victim = ZooModel("victim-0", "victim", "toy", never, **{known: tells[known]})
+        return place(zoo={"victim-0": victim}, samples=Samples(images[100:200]))
+
+    for apart in (0, 1, 200):
+        refuse_learnt(told(apart))
+    with pytest.raises(ValueError, match=r"^60 of the 100 images of testbed\.samples .*; leave testbed\.samples as it"):
+        refuse_learnt(told(60))  # of which the last 60 are in the pool
+    refuse_learnt(place())
+
+
+def test_digits_of_another_draw_than_the_zoos_are_refused_before_any_training(config, tmp_path):
+    given = [f"{key}={tmp_path}" for key in ("results", "cache")]
+    refuse_learnt(instantiate(config("seed=1")["testbed"], _convert_="all"))
+    with pytest.raises(ValueError, match=r"\d+ of the 600 images of testbed\.samples are among those that models of"):
+        run(config("seed=1", "testbed.samples.draw=0", *given), tmp_path / "run")
+    assert not list(tmp_path.iterdir())

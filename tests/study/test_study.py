@@ -19,6 +19,7 @@ from experiments.commands.door import admitted
 from experiments.commands.interrupts import Interrupted
 from experiments.storage import configuration, record
 from experiments.study import plan, search
+from experiments.study.__main__ import main
 
 BASE = ["method=modelgif", *TOY[:2], "wandb=disabled", "pictures={}"]
 CHOSEN = plan.Plan(
@@ -118,6 +119,21 @@ def test_every_study_is_of_its_kinds_and_its_first_run_composes(name):
 def test_what_no_study_can_mean_is_refused_in_one_line(change, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         plan.checked("toy", CHOSEN | change)
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("seed=3", "seed"),
+        ("method.represent.cumulative=true", "method.represent.cumulative"),
+        ("++testbed.budget=3", "testbed.budget"),
+        ("method.represent.readout._target_=mine", "method.represent.readout._target_"),
+    ],
+)
+def test_a_word_that_the_study_itself_sets_is_refused_before_it_is_lost(word, key, capsys):
+    assert main(["study=field_options", "testbed.readout=null", word]) == 1
+    said = f"error: study field_options sets {key} itself, so that "
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_another_search_has_other_files_and_where_things_lie_or_how_many_trials_changes_none():

@@ -73,12 +73,17 @@ def with_shadows(offered: Offered, *, pool: str, fit: Fit) -> Shadows:
     Args:
         offered: gives the pools and the shadows: models for `outside`, which were trained without the images, and for
             `inside`, which were trained on them, or trained and made to forget them.
-        pool: the images to ask about.
+        pool: the images to ask about: `forget`, the only ones that models inside have seen and models outside have not.
         fit: `medians`, as published for few shadows, `pooled_variance` or `own_variance`.
 
     Raises:
-        ValueError: if there are no pools, or a kind has fewer than two models.
+        ValueError: if there are no pools, the pool is another one, or a kind has fewer than two models.
     """
+    if pool != "forget":
+        raise ValueError(
+            f"pool must be forget, not {pool!r}, whose images both kinds of shadows have seen, or neither: nothing "
+            "there tells a model that knows them from one that does not"
+        )
     cut = pools(offered)
     inside, outside = (_asked(offered.models.get(kind, ()), kind, cut, pool) for kind in ("inside", "outside"))
     return Shadows(cut, pool, *fit(inside, outside))

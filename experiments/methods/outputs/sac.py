@@ -21,7 +21,12 @@ def corner_cutmix_samples(offered: Offered, *, seed: int, side: float = 0.2, tra
         seed: draws samples, permutation and box.
         side: side of the box as a share of the image's, but for images so small that it would vanish.
         transpose: swap rows and columns, as the published file of samples does.
+
+    Raises:
+        ValueError: if the side is no share of the image's.
     """
+    if not 0 < side <= 1:
+        raise ValueError(f"side must be a share of the image's, above 0 and at most 1, not {side}")
     images = random_samples(offered, seed=seed).inputs.clone()
     generator = torch.Generator().manual_seed(seed)
     spans = []

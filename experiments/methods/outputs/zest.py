@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments.interfaces import Offered
 from experiments.networks.forward import logits
-from experiments.queries.samples import random_samples
+from experiments.queries.samples import random_samples, refuse_none
 from experiments.queries.starts import Start, mean_colour
 from modelgif_core.distance import cosine
 
@@ -86,8 +86,10 @@ def signature(
         ridge: penalty, in masks; keeps superpixels that are always on and off together apart.
 
     Raises:
-        ValueError: if the model is no classifier.
+        ValueError: if the model is no classifier, or the kernel has no width.
     """
+    if width is not None:
+        refuse_none(width=width)
     weights = []
     for image, superpixels, masks in zip(switched.inputs, switched.superpixels, switched.masks, strict=True):
         outputs = logits(model, image.where(masks[:, superpixels][:, None], switched.fill)).cpu()

@@ -89,7 +89,10 @@ class Attacks(TypedDict):
 
 
 Harder = Mapping[str, Callable[..., nn.Module] | Sequence[Callable[..., nn.Module]]]
-"""Role -> attack: victim, images, labels and a seed -> a changed copy; or several, which make one model each."""
+"""Role -> attack: victim, images, labels and a seed -> a changed copy; or several, which make one model each.
+
+One that does without a seed (`seed=None`) draws nothing, and makes the same copy again.
+"""
 
 
 class Watermark(TypedDict):

@@ -9,7 +9,7 @@ Attackers who extract have unlabelled images and ask the victim; none of them ha
 its answers are the true labels and teach nothing of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from experiments.interfaces import Samples, Zoo
 from experiments.networks.resnet_cifar import load_published, published_file, resnet
 from experiments.samples.moved import Move
+from experiments.storage.identity import parameters
 from experiments.testbeds.ip_protection.given import Attacks, Harder, Learner, Numbers, Published, Task, Watermark
 from experiments.testbeds.ip_protection.makers import derived, hardened, loaded, pruned, trained
 from experiments.testbeds.ip_protection.plan import BATCH, Plan, rehearsed
@@ -56,9 +57,11 @@ def lineage(
         attacks: the eight of `Attacks` -> function and settings.
         victims: families that may be the victim's, or published models; zoo seeds take them in turn.
         numbers: how many models of each sort.
-        images: task -> how many labelled images of it everybody has who does not ask the victim; None for all.
+        images: task -> how many labelled images of it everybody has who does not ask the victim; None for all. But
+            pruning has all of the attackers', to repair and to judge, and matched strangers and every second model of
+            the owner's learn from all that is asked, with true labels.
         queries: how many images attackers and the owner ask the victim: a part's own, then moved copies of them.
-        presentations: how many images a student is shown in all, in as many epochs as that takes.
+        presentations: about how many images a student is shown in all: whole epochs of the queries, none beyond that.
         move: moves an image that is asked again.
         published: models that others have trained, if there are any: strangers, or the victim.
         harder: role -> an attack that goes on from the victim's weights on its task, of which `numbers` says how many
@@ -75,7 +78,8 @@ def lineage(
 
     Raises:
         ValueError: if a victim's family is not among the networks, there are not three tasks, a number is below 1,
-            nothing is asked, one of `harder` has the role of other models, or a watermark is for a published victim.
+            nothing is asked, students would not see every query, one of `harder` has the role of other models or would
+            make one model several times, or a watermark is for a published victim.
     """
     networks = {family: learner for family, learner in networks.items() if learner}
     foreign = {f"resnet{depth}": depth for depth in published["depths"]} if published else {}
@@ -87,6 +91,10 @@ def lineage(
     for name, number in {**numbers, "queries": queries, "presentations": presentations}.items():
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}: without one there is nothing to compare")
+    if presentations < queries:
+        raise ValueError(
+            f"presentations must be at least queries, {queries}, not {presentations}: a student sees every query once"
+        )
     if set(images) != set(tasks):
         raise ValueError(f"images must say how many of {', '.join(tasks)}, not of {', '.join(images) or 'none'}")
     folder = Path(cache) / "lineage"
@@ -116,7 +124,7 @@ def lineage(
         raise ValueError(f"harder: {taken[0]!r} is the role of other models of the zoo; give the attack another name")
     recipes += against(plan, target, harder or {})
     models = {model.name: model for recipe in recipes for model in plan.models(recipe, target)}
-    return models | {target.name: replace(models[target.name], **known)}
+    return models | {target.name: replace(models[target.name], learnt=plan.learnt, **known)}
 
 
 def marked(plan: Plan, family: str, watermark: Watermark) -> Make:
@@ -204,10 +212,22 @@ def continued(plan: Plan, target: Recipe) -> Iterator[Recipe]:
 def against(plan: Plan, target: Recipe, harder: Harder) -> Iterator[Recipe]:
     """Models that go on from the victim's weights on its task, made by those who know of the search for copies."""
     for role, given in harder.items():
-        attacks = given if isinstance(given, Sequence) else [given] * plan.numbers["derived"]
+        count = plan.numbers["derived"]
+        if not isinstance(given, Sequence) and count > 1 and draws_nothing(given):
+            raise ValueError(
+                f"harder: {role!r} draws nothing, so that its {count} models would be one; give a list of attacks with "
+                f"different settings as testbed.zoo.harder.{role}, or of this one alone"
+            )
+        attacks = given if isinstance(given, Sequence) else [given] * count
         for number, attack in enumerate(attacks):
             make = partial(derived, attack=attack)
             yield plan.recipe(role, target.architecture, number, make, target, network=target.network)
+
+
+def draws_nothing(attack: Callable[..., Any]) -> bool:
+    """Whether an attack does without a seed."""
+    seed = (parameters(attack) or {}).get("seed")
+    return seed is not None and seed.default is None
 
 
 def moved(plan: Plan, target: Recipe) -> Iterator[Recipe]:

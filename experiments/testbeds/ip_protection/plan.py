@@ -6,7 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from experiments.interfaces import Samples, ZooModel
 from experiments.samples.moved import Move, with_moved
@@ -93,6 +93,12 @@ class Plan:
         attack = partial(attack, train=self._study(family))
         return partial(extracted, attack=attack, taught=taught, dry_run=self.dry_run)
 
+    def learnt(self) -> Iterator[Tensor]:
+        """All images of the victim's task that models of the zoo learn from, before they are moved or corrupted."""
+        task, few = self.tasks[self.own], self.images[self.own]
+        for part, count in {"victim": few, "attacker": None, "owner": None, "stranger": few}.items():
+            yield _images(task, part, count)().inputs
+
     @property
     def halfway(self) -> int:
         """The epoch in the middle of learning from many; the last where there is but one."""
@@ -100,7 +106,7 @@ class Plan:
 
     @property
     def _epochs(self) -> int:
-        return max(1, round(self.presentations / self.queries))
+        return self.presentations // self.queries
 
     def _study(self, family: str) -> Train:
         return partial(self.networks[family]["study"], epochs=self._epochs)

@@ -62,7 +62,8 @@ def unlearning(
     Args:
         cache: folder of trained models.
         pools: () -> images to forget and to retain.
-        label: the class to forget; None for a random share, where controls that edit a class's output make no sense.
+        label: the class that these forget; None for a random share, where controls that edit a class's output make no
+            sense.
         network: (seed) -> an untrained network with an output for each class.
         train: (model, inputs, labels, epochs, seed, after_epoch, state) -> the trained model.
         epochs: passes over the data that models are trained for.
@@ -85,11 +86,18 @@ def unlearning(
         version: of the training code, part of every name; raised when that changes.
 
     Raises:
-        ValueError: if there are fewer than three retrained models, which show no spread, checkpoints beyond the
-            training's epochs, which would leave a gap, or settings that an unlearning method or a fake does not take.
+        ValueError: if the pools forget another class, there are fewer than three retrained models, which show no
+            spread, or fewer than copies, checkpoints beyond the training's epochs, which would leave a gap, or settings
+            that an unlearning method or a fake does not take.
     """
+    refuse_other_label(label, pools)
     if retrains < 3:
         raise ValueError(f"retrains must be at least 3, not {retrains}: fewer retrained models have no spread")
+    if label is not None and copies > retrains:
+        raise ValueError(
+            f"copies must be at most retrains, {retrains}, not {copies}: the head of each retrained and unrelated "
+            "model is swapped once; raise retrains"
+        )
     beyond = [epoch for epoch in checkpoints if not 1 <= epoch <= epochs]
     if beyond:
         raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has {epochs}; leave them out")
@@ -110,6 +118,17 @@ def unlearning(
         *plan.controls(made, copies, repelled, pulled),
     ]
     return {model.name: model for recipe in recipes for model in zoo_models(recipe)}
+
+
+def refuse_other_label(label: int | None, pools: Callable[[], Pools]) -> None:
+    """Refuse a class that is not the one that the pools are told to forget; pools that are told none are not asked."""
+    told = pools.keywords if isinstance(pools, partial) else {}
+    if "label" in told and told["label"] != label:
+        said, known = ("null" if one is None else one for one in (label, told["label"]))
+        raise ValueError(
+            f"testbed.zoo.label is {said}, and testbed.zoo.pools.label, which says what is forgotten, is {known}; "
+            "set testbed.zoo.pools.label alone"
+        )
 
 
 def refuse_unfit(

@@ -171,6 +171,9 @@ def test_impossible_settings_are_refused(attack, said, victim):
 HARDER = {"noise": add_noise, "rounding": [partial(round_weights, bits=bits) for bits in (8, 4, 3)]}
 
 
+ONE = TINY["numbers"] | {"derived": 1}
+
+
 def test_a_zoo_has_as_many_hidden_copies_as_it_is_told_and_all_its_other_files_stay(tmp_path):
     zoo = lineage(cache=str(tmp_path), harder=HARDER, **TINY)
     plain = lineage(cache=str(tmp_path), **TINY)
@@ -185,6 +188,15 @@ def test_a_zoo_has_as_many_hidden_copies_as_it_is_told_and_all_its_other_files_s
         assert zoo[name].facts()["fidelity"] > 0.5
     expected = round_weights(zoo["victim-resnet-0"].load(), IMAGES, LABELS, seed=0, bits=3)
     assert same(zoo["rounding-resnet-2"].load(), expected)
+
+
+def test_an_attack_that_draws_nothing_is_not_counted_several_times(tmp_path):
+    alone = partial(round_weights, bits=8)
+    with pytest.raises(ValueError, match="harder: 'rounding' draws nothing, so that its 2 models would be one; give a"):
+        lineage(cache=str(tmp_path), harder={"rounding": alone}, **TINY)
+    for harder, settings in ({"rounding": [alone]}, TINY), ({"rounding": alone}, TINY | {"numbers": ONE}):
+        zoo = lineage(cache=str(tmp_path), harder=harder, **settings)
+        assert [name for name in zoo if name.startswith("rounding")] == ["rounding-resnet-0"]
 
 
 def test_a_hidden_copy_cannot_have_the_role_of_other_models(tmp_path):

@@ -236,6 +236,7 @@ def test_nobody_trains_on_the_pool_of_reference_points_or_on_what_accuracy_is_me
         ({"victims": ["nosuch"]}, "victims must be some of resnet, not 'nosuch'"),
         ({"victims": []}, "victims must be some of resnet, not 'none'"),
         ({"queries": 0}, "queries must be at least 1, not 0"),
+        ({"presentations": 95}, "presentations must be at least queries, 96, not 95: a student sees every query once"),
         ({"numbers": TINY["numbers"] | {"held_out": 0}}, "held_out must be at least 1, not 0"),
         ({"images": {"original": 64}}, "images must say how many of original, corrupted, turned, not of original"),
         (
@@ -247,6 +248,13 @@ def test_nobody_trains_on_the_pool_of_reference_points_or_on_what_accuracy_is_me
 def test_a_zoo_without_what_it_compares_is_refused(given, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         lineage(cache=str(tmp_path), **TINY | given)
+
+
+@pytest.mark.parametrize(("presentations", "epochs"), [(96, 1), (191, 1), (192, 2), (287, 2)])
+def test_a_student_is_shown_whole_epochs_and_no_more_than_is_said(presentations, epochs, tmp_path):
+    zoo = lineage(cache=str(tmp_path), **TINY | {"presentations": presentations})
+    make = zoo["extract_l-resnet-0"].prepare.args[0].make
+    assert make.keywords["attack"].keywords["train"].keywords["epochs"] == epochs
 
 
 def test_networks_and_images_that_are_not_there_are_refused(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.storage.identity import described
 from experiments.testbeds.task_relatedness.rooms import CLASSES, KINDS, ROOM, rays, scene, targets
 from experiments.testbeds.task_relatedness.rooms import samples as rooms
 from experiments.testbeds.task_relatedness.tasks import TASKS
@@ -221,3 +222,21 @@ def test_the_contact_sheet_shows_every_task():
     titles = [axes.get_title() for axes in contact_sheet.sheet(0).axes]
     assert len(titles) == contact_sheet.SCENES * (1 + len(TASKS))
     assert {"image", "depth zbuffer", "vanishing point", "borders 25d"} <= set(titles)
+
+
+@pytest.mark.parametrize(("zoo", "scale"), [("rooms", "mini"), ("rooms_mid", "mid"), ("taskonomy", "mini")])
+def test_reference_points_have_the_scale_of_the_encoders_that_learn_from_rooms(zoo, scale, config):
+    samples = config("testbed=task_relatedness", f"testbed/zoo={zoo}")["testbed"]["samples"]
+    assert samples["scale"] == scale
+    named = described({key: value for key, value in samples.items() if key != "zoo_scale"})
+    assert described(samples) == named
+    other = {"mini": "mid", "mid": "mini"}[scale]
+    if zoo != "taskonomy":
+        with pytest.raises(ValueError, match=rf"scale is {other}, and the encoders learn from rooms of scale {scale}"):
+            rooms.references(cache="", scale=other, zoo_scale=samples["zoo_scale"])
+
+
+def test_encoders_that_learn_from_something_else_take_rooms_of_any_scale(monkeypatch):
+    monkeypatch.setattr(rooms, "load", lambda part, *, scale, **settings: rooms.Rooms(torch.zeros(len(scale)), {}))
+    for elsewhere in (None, 0.5, "large"):
+        assert len(rooms.references(cache="", scale="mid", zoo_scale=elsewhere).inputs) == 3

@@ -77,7 +77,6 @@ def small(tmp_path):
     def made(*, label=9, share=None, **options):
         return zoo_of(
             cache=str(tmp_path),
-            pools=partial(forgotten_toy, label=label, share=share),
             label=label,
             network=network,
             train=partial(fit, rate=1e-2),
@@ -85,7 +84,9 @@ def small(tmp_path):
             repelled={"fake_repel": {"epochs": 1}},
             pulled={"fake_pull": {"epochs": 1}},
             approximate={"method": relabelling.approximate, "epochs": 2},
-            **{"unlearners": {"finetune": FINETUNE}, "retrains": 3, "copies": 1, "checkpoints": [1, 2], **options},
+            **{"pools": partial(forgotten_toy, label=label, share=share), "unlearners": {"finetune": FINETUNE}}
+            | {"retrains": 3, "copies": 1, "checkpoints": [1, 2]}
+            | options,
         )
 
     return made
@@ -161,6 +162,21 @@ def test_a_shorter_approximate_unlearning_ends_its_curve_and_is_ready(small):
 def test_checkpoints_beyond_the_training_are_refused(small):
     with pytest.raises(ValueError, match=r"checkpoints after epochs \[0, 5\] cannot be kept"):
         small(checkpoints=[0, 1, 5])
+
+
+@pytest.mark.parametrize(("label", "forgotten", "said"), [(3, 9, "3"), (None, 9, "null"), (9, None, "9")])
+def test_a_label_that_is_not_what_the_pools_forget_is_refused(label, forgotten, said, small):
+    pools = partial(forgotten_toy, label=forgotten, share=None)
+    with pytest.raises(ValueError, match=rf"label is {said}, .* is (9|null); set testbed\.zoo\.pools\.label alone"):
+        small(label=label, pools=pools)
+    for own in (forgotten_toy, partial(forgotten_toy, seed=1)):  # told no label, they are taken as they are
+        assert "reference" in small(label=label, pools=own)
+
+
+def test_more_copies_than_there_are_heads_to_swap_are_refused(small):
+    with pytest.raises(ValueError, match=r"copies must be at most retrains, 3, not 4: .* raise retrains"):
+        small(copies=4)
+    assert "fake_pull-3" in small(copies=4, label=None, share=0.1)
 
 
 def test_of_a_grid_the_model_with_the_least_average_gap_is_taken(small):

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from experiments.networks.perturbed import perturbed
 
 
-def round_weights(victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int, bits: int = 8) -> nn.Module:
+def round_weights(
+    victim: nn.Module, images: Tensor, labels: Tensor, *, seed: int | None = None, bits: int = 8
+) -> nn.Module:
     """Weights as integers of so many bits would have them: symmetric rounding, with a scale for every output channel.
 
     As usual after training (Nagel et al., "A White Paper on Neural Network Quantization", 2021). Every weight of two or

@@ -40,8 +40,23 @@ class Rooms(NamedTuple):
     targets: dict[str, Tensor]
 
 
-def references(*, cache: str, scale: str = "mini", seed: int = 0) -> Samples:
-    """The pool of reference points: images of scenes that nothing was trained, fitted or judged on."""
+def references(*, cache: str, scale: str = "mini", seed: int = 0, zoo_scale: Any = None) -> Samples:
+    """The pool of reference points: images of scenes that nothing was trained, fitted or judged on.
+
+    Args:
+        cache: folder of files made once.
+        scale: `mini` or `mid`, which says where these scenes end and those of encoders begin.
+        seed: draws the scenes.
+        zoo_scale: that of the encoders, where they learn from rooms, too; any other value says that they do not.
+
+    Raises:
+        ValueError: if the encoders have another scale, or as `load`.
+    """
+    if zoo_scale in SIZES and scale != zoo_scale:
+        raise ValueError(
+            f"testbed.samples.scale is {scale}, and the encoders learn from rooms of scale {zoo_scale}, whose parts "
+            "lie elsewhere; set testbed.zoo.scale alone, which the samples follow"
+        )
     return Samples(load("references", cache=cache, scale=scale, seed=seed).images)
 
 
