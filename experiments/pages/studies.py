@@ -55,7 +55,7 @@ def dominated(label: object, costs: pd.DataFrame) -> bool:
 def trials(found: Experiment) -> str:
     """What became of the trials, and the best value of each with the rungs that it was measured at."""
     chosen = plan.plan(found.name)
-    tried = plan.trials(plan.file(found.name, found.runs[0].folder.parent))
+    tried = plan.trials(plan.file(found.name, found.runs[0].folder.parent, found.given))
     states = Counter(trial["state"] for trial in tried)
     (key, rungs), *_ = [*chosen.get("rungs", {}).items(), ("", [])]
     rows = {}

@@ -97,7 +97,7 @@ def experiment(name: str, records: Path, given: tuple[str, ...] = ()) -> Experim
         ValueError: if one of them is damaged, names it and the remedy.
         OSError: if one cannot be read.
     """
-    configs = plan.runs(name, records) if name in configuration.names("study") else jobs(name, given)
+    configs = plan.runs(name, records, given) if name in configuration.names("study") else jobs(name, given)
     folders = [records / record.folder(config).name for config in configs]
     found = [record.finished(folder, folder.name) for folder in folders]
     return Experiment(name, page(name), [Run(*one) for one in zip(configs, folders, found, strict=True)], given)
@@ -106,8 +106,8 @@ def experiment(name: str, records: Path, given: tuple[str, ...] = ()) -> Experim
 def command(name: str, given: tuple[str, ...] = ()) -> str:
     """What makes the runs of the experiment, or of the study, of that name."""
     study = name in configuration.names("study")
-    words = ["-m", "experiments.study", f"study={name}"] if study else ["run.py", f"experiment={name}", *given]
-    return shlex.join(["python", *words])
+    words = ["-m", "experiments.study", f"study={name}"] if study else ["run.py", f"experiment={name}"]
+    return shlex.join(["python", *words, *given])
 
 
 @cache

@@ -4,6 +4,7 @@
 crash, and may be given several times at once: all share the trials. More of them: a larger number for trials.
 """
 
+import shlex
 import sys
 from pathlib import Path
 from runpy import run_path
@@ -39,7 +40,8 @@ def main(arguments: list[str]) -> int:
     except MISTAKES as error:
         print(f"error: {reason(error).removeprefix('error: ')}", file=sys.stderr)
         return 1
-    print(f"{title}: {chosen['trials']} trials; python -m experiments.pages {given['study']} shows them")
+    shows = shlex.join(["python", "-m", "experiments.pages", given["study"], *words])
+    print(f"{title}: {chosen['trials']} trials; {shows} shows them")
     return 0
 
 

@@ -148,17 +148,17 @@ def trials(file: Path) -> list[dict[str, Any]]:
     raise ValueError(f"{file} is damaged; delete it, and the study's command writes it again")
 
 
-def runs(name: str, records: Path) -> list[dict[str, Any]]:
+def runs(name: str, records: Path, given: Words = ()) -> list[dict[str, Any]]:
     """Configurations of the runs that the values of completed trials are means of, each once."""
     chosen = plan(name)
     found = {}
-    for trial in trials(file(name, records)):
+    for trial in trials(file(name, records, given)):
         for seed in chosen["seeds"] if trial["state"] == "complete" else ():
-            config = admitted(composed(chosen, trial["parameters"] | last_rung(chosen) | {"seed": seed}))
+            config = admitted(composed(chosen, trial["parameters"] | last_rung(chosen) | {"seed": seed}, given))
             found.setdefault(record.folder(config).name, config)
     return list(found.values())
 
 
-def file(name: str, records: Path) -> Path:
-    """Where the trials are written that are made of runs in the folder `records`."""
-    return records / f"{title(name, plan(name))}.json"
+def file(name: str, records: Path, given: Words = ()) -> Path:
+    """Where the trials are written that are made of runs in the folder `records`, with what was given beside."""
+    return records / f"{title(name, plan(name), given)}.json"

@@ -17,6 +17,7 @@ from conftest import ROOT, TOY, options
 import run
 from experiments.commands.door import admitted
 from experiments.commands.interrupts import Interrupted
+from experiments.pages import sweep
 from experiments.storage import configuration, record
 from experiments.study import plan, search
 from experiments.study.__main__ import main
@@ -140,6 +141,17 @@ def test_another_search_has_other_files_and_where_things_lie_or_how_many_trials_
     title = plan.title("toy", CHOSEN)
     assert plan.title("toy", CHOSEN | {"trials": 9}, ("results=elsewhere", "cache=there")) == title
     assert plan.title("toy", CHOSEN | {"seeds": [0]}) != title != plan.title("toy", CHOSEN, ("testbed.budget=9",))
+
+
+def test_a_page_shows_the_search_of_the_settings_that_it_is_given(tmp_path):
+    given = (*TOY[:2], "wandb=disabled")
+    tried = {"method.represent.steps": 4, "method.represent.cumulative": True, "testbed.budget": 8}
+    plan.keep(plan.file("budget_against_steps", tmp_path, given), [{"state": "complete", "parameters": tried}])
+    found = sweep.experiment("budget_against_steps", tmp_path, given)
+    first = admitted(configuration.composed(*plan.plan("budget_against_steps")["base"], *given))
+    assert [run.config["testbed"]["zoo"] for run in found.runs] == [first["testbed"]["zoo"]] * 2
+    assert found.command == f"python -m experiments.study study=budget_against_steps {' '.join(given)}"
+    assert not sweep.experiment("budget_against_steps", tmp_path).runs
 
 
 @pytest.mark.slow
