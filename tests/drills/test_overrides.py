@@ -216,5 +216,7 @@ def test_any_command_line_ends_in_one_line_or_does_what_it_says(command):
 
     put()
     assert ends["refused"]
-    assert ends["let in"]
+    assert cases(1, ends["let in"])  # of few, all may be wrong
+    _, config = command([*TOY, "wandb=disabled", "seed=3"])
+    assert config and config["seed"] == 3
     tally("command lines with a wrong word", ends.total(), survived="one line and no work, or what the word says")
