@@ -218,5 +218,6 @@ def test_any_command_line_ends_in_one_line_or_does_what_it_says(command):
     assert ends["refused"]
     assert cases(1, ends["let in"])  # of few, all may be wrong
     _, config = command([*TOY, "wandb=disabled", "seed=3"])
-    assert config and config["seed"] == 3
+    assert config
+    assert config["seed"] == 3
     tally("command lines with a wrong word", ends.total(), survived="one line and no work, or what the word says")
