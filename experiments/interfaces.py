@@ -89,6 +89,8 @@ class ZooModel:
     """What is known about the trained model: accuracy, seconds of training."""
     epoch: int | None = None
     """How long it had been trained, if it is a checkpoint along the way; None for a model at the end."""
+    epochs: int | None = None
+    """How long its whole training is, where checkpoints are kept along it."""
     fingerprint: Callable[[], str] = str
     """Names everything that the trained model comes of, its data included; empty where the settings say it all."""
     job: str | None = None
@@ -113,8 +115,7 @@ class Report:
     metrics: dict[str, float]
     """One flat name space for JSON, W&B and tables: 'auc/extract_l', 'auc/extract_l/low', ...; NaN goes unrecorded."""
     matrices: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """What verdict and pictures rest on and is not in the distances, such as a measured truth; kept beside them as
-    CSV."""
+    """What verdict and pictures rest on beyond the distances, such as a measured truth; kept beside them as CSV."""
 
 
 class Testbed(Protocol):
@@ -222,7 +223,6 @@ class Method:
     distance: Callable[[Any, Any], Any]
     """Two representations -> distances, small = related: one per reference point, or a single number."""
     access: Access
-    """What it needs of a suspect."""
     label: str = ""
     """Name for tables and figures."""
     needs: Sequence[str] = ()

@@ -72,6 +72,8 @@ class Recipe:
     parents: tuple["Recipe", ...] = ()
     checkpoints: tuple[int, ...] = ()
     """After which epochs the weights are kept, too; they come of one training and are one job."""
+    epochs: int | None = None
+    """How long the whole training is, where checkpoints are kept along it; `make` has it, too."""
     facts: Callable[[nn.Module, Any], dict[str, Any]] = nothing_more
     """Trained model and data -> what is to be known of it, JSON-like."""
     fingerprint: Callable[[], Any] | None = None
@@ -177,6 +179,7 @@ def zoo_models(recipe: Recipe) -> Iterator[ZooModel]:
             ready=partial(ready, recipe),
             facts=partial(facts_of, recipe, epoch),
             epoch=epoch,
+            epochs=recipe.epochs,
             fingerprint=partial(_fingerprint, recipe),
             job=recipe.name,
         )

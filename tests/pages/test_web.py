@@ -141,6 +141,13 @@ def test_pictures_of_toy_numbers_are_valid_and_the_same_when_drawn_again():
         chart.to_dict(validate=True)
 
 
+def test_every_curve_ends_with_its_own_training():
+    measured = pd.DataFrame({"role": [*"aab"], "epoch": [5, 10, 4], "distance": [0.1, 0.2, 0.3]})
+    chart = site.spec(charts.lines(measured, measured[:0], names={"a": "A", "b": "B"}))
+    (rows,) = chart["datasets"].values()
+    assert {(row["name"], row["share"]) for row in rows} == {("A", 0.5), ("A", 1), ("B", 1)}
+
+
 def test_the_script_cannot_end_its_own_element_and_opens_no_way_out():
     script = site.bundle()
     assert "</script" not in script

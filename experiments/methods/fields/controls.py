@@ -1,6 +1,5 @@
 """Controls that should not work: what they reach, a method has not earned."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.networks.reinitialised import reinitialised
+from experiments.storage.identity import digest, fingerprint
 
 
 def random_init(model: nn.Module, queries: Any, *, represent: Callable[[nn.Module, Any], Tensor], seed: int) -> Tensor:
@@ -20,7 +20,10 @@ def random_init(model: nn.Module, queries: Any, *, represent: Callable[[nn.Modul
 
 
 def untrained(model: nn.Module, queries: Any, *, represent: Callable[[nn.Module, Any], Tensor], seed: int) -> Tensor:
-    """Representation of the same architecture before any training, from random weights of each model's own."""
-    weights = torch.cat([parameter.detach().flatten()[:8].cpu() for parameter in model.parameters()])
-    own = int(hashlib.sha256(weights.numpy().tobytes()).hexdigest()[:8], 16)
+    """Representation of the same architecture before any training, from random weights of each model's own.
+
+    Every number of the model counts: models that share all but one entry of a tensor have nulls of their own, too.
+    """
+    state = {name: fingerprint(tensor) for name, tensor in model.state_dict().items()}
+    own = int(digest(state)[:8], 16)
     return random_init(model, queries, represent=represent, seed=seed + own)

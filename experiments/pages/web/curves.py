@@ -37,7 +37,8 @@ def lines(
     measured: pd.DataFrame, reference: pd.DataFrame, *, names: Mapping[str, str], y: str = "distance"
 ) -> alt.LayerChart:
     """Curves along training, mean and range over models; published ones dotted. Columns role, epoch, distance."""
-    own = measured.assign(share=measured["epoch"] / measured["epoch"].max(), name=measured["role"].map(dict(names)))
+    share = measured["epoch"] / measured.groupby("role")["epoch"].transform("max")
+    own = measured.assign(share=share, name=measured["role"].map(dict(names)))
     drawn = own.groupby(["name", "share"], sort=False)[y].agg(["min", "mean", "max"]).round(DIGITS).reset_index()
     colour = alt.Color("name:N", sort=list(names.values()), title=None, legend=above(len(names)))
     base = alt.Chart(drawn).encode(x=alt.X("share:Q", title="share of training"), color=colour)

@@ -67,6 +67,10 @@ class Shifted(nn.Module):
         self.model = model
         self.register_buffer("direction", direction)
 
+    def reset_parameters(self) -> None:
+        """No direction, as before anything was done to the model."""
+        self.direction.zero_()
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (n, ...) to logits (n, classes)."""
         return self.model(inputs) + (inputs * self.direction).flatten(1).sum(1, keepdim=True)

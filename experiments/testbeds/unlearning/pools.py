@@ -26,10 +26,13 @@ def split(
         seed: draws the share.
 
     Raises:
-        ValueError: if not exactly one of the two is given, the class is absent, or a pool would be empty.
+        ValueError: if not exactly one of the two is given, the class is absent, a pool would be empty, or there is a
+            seed and nothing to draw.
     """
     if (label is None) == (share is None):
         raise ValueError(f"name a class to forget or a share, one of the two, not label={label} and share={share}")
+    if label is not None and seed:
+        raise ValueError(f"seed={seed} would draw a share, and all images of class {label} are forgotten; leave it out")
     if label is not None:
         chosen = [labels_of(samples, "whole") == label for samples in (train, unseen)]
         if not all(part.any() for part in chosen):

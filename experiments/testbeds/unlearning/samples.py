@@ -69,7 +69,7 @@ def forgotten_toy(*, label: int | None = 9, share: float | None = None, seed: in
         assert labels is not None
         return Samples(0.6 * patterns[labels] + 0.4 * inputs, labels)
 
-    return split(mixed(0), mixed(1), classes=10, label=label, share=share, seed=seed)
+    return split(mixed(0), mixed(1), classes=10, label=label, share=share, seed=0 if label is not None else seed)
 
 
 def _noise(size: int, classes: int, label: int | None) -> Samples:

@@ -18,8 +18,9 @@ from experiments.testbeds.unlearning.facts import twins
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
 
-SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "rollback_reference", "shadow"})
-"""Roles that a verifier may look at; none of them is scored."""
+SEEN = frozenset({"reference", "retrain_calibrate", "unrelated_calibrate", "rollback_reference"})
+SHADOW = "shadow_"
+"""Roles that a verifier may look at, by name or by how they begin; none of them is scored."""
 HIDDEN = frozenset({"retrain_tune", "retrain_cheat"})
 """Roles that neither test nor calibrate."""
 OPTIONAL = frozenset(
@@ -77,11 +78,13 @@ class Unlearning:
             epochs = self._epochs(role)
             if len({tuple(sorted(found)) for found in epochs.values()}) > 1:
                 raise ValueError(f"the checkpoints of {role} have gaps: {epochs}")
+            if any(epochs.values()) and not all(m.epochs for m in self.zoo.values() if m.role == role):
+                raise ValueError(f"{role} has checkpoints and does not tell of how many epochs: give its models epochs")
 
     def _refuse_misnamed(self, known: set[str]) -> None:
         """Refuse a role that no zoo has, that is never scored, or that is said to be two things."""
         said: dict[str, str] = {}
-        scored = (known | OPTIONAL) - SEEN - HIDDEN
+        scored = self.tested_roles | OPTIONAL
         for name in ("forgotten", "kept", "aside"):
             for role in getattr(self, name):
                 if role not in scored:
@@ -100,7 +103,8 @@ class Unlearning:
     @property
     def tested_roles(self) -> frozenset[str]:
         """Every role but those that a verifier may look at."""
-        return frozenset(model.role for model in self.zoo.values()) - SEEN - HIDDEN
+        roles = {model.role for model in self.zoo.values() if not model.role.startswith(SHADOW)}
+        return frozenset(roles) - SEEN - HIDDEN
 
     @property
     def offers(self) -> frozenset[str]:
@@ -221,14 +225,11 @@ class Unlearning:
         return metrics
 
     def _curves(self, mean: pd.Series) -> pd.DataFrame:
-        """Distance from the reference by role, epoch and model; the end counts one epoch further."""
+        """Distance from the reference by role, epoch and model; what does not tell its epochs is after one."""
         rows = []
-        for role in CURVES:
-            of_role = (name for name, model in self.zoo.items() if model.role == role)
-            names = [name for name in of_role if self.curves or not self.zoo[name].epoch]
-            last = max([self.zoo[name].epoch or 0 for name in names], default=0) + 1
-            for name in names:
-                epoch = self.zoo[name].epoch or last
+        for role, (name, model) in product(CURVES, self.zoo.items()):
+            if model.role == role and (self.curves or not model.epoch):
+                epoch = model.epoch or model.epochs or 1
                 rows.append({"role": role, "epoch": epoch, "model": name, "distance": mean["reference", name]})
         return pd.DataFrame(rows, columns=["role", "epoch", "model", "distance"])
 

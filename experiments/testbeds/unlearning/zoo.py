@@ -3,7 +3,7 @@
 Roles, in the order of what a verifier may do with them:
 
 - `reference` knows everything; every suspect is compared with it. `rollback_reference` is another one, for `rollback`.
-- `retrain_calibrate`, `unrelated_calibrate`, `shadow`: a verifier may look at them; they are never scored.
+- `retrain_calibrate`, `unrelated_calibrate`, `shadow_<method>`: a verifier may look at them; they are never scored.
 - `retrain_tune` chooses the settings of unlearning methods; never shown to a verifier. Nor are `retrain_cheat`, which
   fakes imitate.
 - Truly forgotten: `retrain` (fresh weights, without the forgotten images), `retrain_same_start` (from the reference's
@@ -17,7 +17,7 @@ Roles, in the order of what a verifier may do with them:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def unlearning(
         retrains: retrained models that test, as many that calibrate, as many for cheats to imitate, and as many
             unrelated and approximate ones.
         copies: models of every other kind, but for edits that no seed changes, of which there is one.
-        checkpoints: after which epochs the weights of retrained, unrelated and approximate models are kept.
+        checkpoints: after which epochs before the end the weights of the three curves' models are kept.
         shadows: models of every unlearning method that start from other references and are never scored, for U-LiRA.
         weights: loads a reference from elsewhere; by default it is trained here.
         seed: draws all other seeds, for another zoo of the same make.
@@ -87,7 +87,7 @@ def unlearning(
 
     Raises:
         ValueError: if the pools forget another class, there are fewer than three retrained models, which show no
-            spread, or fewer than copies, checkpoints beyond the training's epochs, which would leave a gap, or settings
+            spread, or fewer than copies, checkpoints that are not before the training's end, or settings
             that an unlearning method or a fake does not take.
     """
     refuse_other_label(label, pools)
@@ -98,9 +98,9 @@ def unlearning(
             f"copies must be at most retrains, {retrains}, not {copies}: the head of each retrained and unrelated "
             "model is swapped once; raise retrains"
         )
-    beyond = [epoch for epoch in checkpoints if not 1 <= epoch <= epochs]
+    beyond = [epoch for epoch in checkpoints if not 1 <= epoch < epochs]
     if beyond:
-        raise ValueError(f"checkpoints after epochs {beyond} cannot be kept: training has {epochs}; leave them out")
+        raise ValueError(f"checkpoints must be from 1 to {epochs - 1}, before training ends, unlike {beyond}")
     refuse_unfit(unlearners, repelled, pulled, approximate)
     if dry_run:
         retrains, copies, checkpoints, epochs, train = 3, 1, (), 1, partial(train, batch_size=40)
@@ -164,7 +164,7 @@ class Plan:
     version: int
 
     def recipe(self, role: str, number: int | None, make: Make, *parents: Recipe, **given: Any) -> Recipe:
-        """A recipe named by role and number; `checkpoints` and `network` may be given."""
+        """A recipe named by role and number; `checkpoints`, `epochs` and `network` may be given."""
         shared = {"folder": self.folder, "data": self.pools, "seed": self.seed, "version": self.version}
         return Recipe(
             name=role if number is None else f"{role}-{number}",
@@ -190,8 +190,8 @@ class Plan:
         yield reference
         yield self.recipe("retrain_tune", None, without)
         for number in range(retrains):
-            yield self.recipe("unrelated", number, whole, checkpoints=self.checkpoints)
-            yield self.recipe("retrain", number, without, checkpoints=self.checkpoints)
+            yield self.recipe("unrelated", number, whole, checkpoints=self.checkpoints, epochs=self.epochs)
+            yield self.recipe("retrain", number, without, checkpoints=self.checkpoints, epochs=self.epochs)
             yield self.recipe("retrain_calibrate", number, without)
             yield self.recipe("retrain_cheat", number, without)
         for number in range(copies):
@@ -206,10 +206,10 @@ class Plan:
 
     def approximated(self, reference: Recipe, given: Mapping[str, Any], count: int) -> Iterator[Recipe]:
         """The paper's method, if there is a class to forget; its curve ends with it."""
-        kept = tuple(epoch for epoch in self.checkpoints if epoch <= given["epochs"])
+        kept = tuple(epoch for epoch in self.checkpoints if epoch < given["epochs"])
         for number in range(count if self.label is not None else 0):
             make = partial(makers.approximated, **given)
-            yield self.recipe("approximate", number, make, reference, checkpoints=kept)
+            yield self.recipe("approximate", number, make, reference, checkpoints=kept, epochs=given["epochs"])
 
     def unlearnt(
         self, role: str, given: Unlearner, made: Mapping[str, Recipe], copies: int, shadows: int
@@ -220,7 +220,7 @@ class Plan:
             yield self.recipe(role, number, make, made["reference"], made["retrain_tune"])
         for number in range(shadows):
             other = made[f"unrelated_calibrate-{number % copies}"]
-            yield replace(self.recipe(f"shadow_{role}", number, make, other, made["retrain_tune"]), role="shadow")
+            yield self.recipe(f"shadow_{role}", number, make, other, made["retrain_tune"])
 
     def controls(
         self, made: Mapping[str, Recipe], copies: int, repelled: Mapping[str, Any], pulled: Mapping[str, Any]

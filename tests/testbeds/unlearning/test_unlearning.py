@@ -16,7 +16,7 @@ from experiments.interfaces import POOLS
 from experiments.measure import measure
 from experiments.statistics.intervals import prediction_bound
 from experiments.testbeds.unlearning.samples import forgotten_toy
-from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN
+from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN, SHADOW
 
 TOY = ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=8"]
 
@@ -107,6 +107,16 @@ def test_roles_that_calibrate_or_are_imitated_are_never_scored(testbed):
     assert not {testbed.zoo[target].role for _, target in testbed.pairs()} & HIDDEN
 
 
+def test_shadows_of_an_unlearning_method_are_never_scored(testbed):
+    zoo = dict(testbed.zoo)
+    zoo["shadow_scrub-0"] = replace(zoo["finetune-0"], name="shadow_scrub-0", role=f"{SHADOW}scrub")
+    more = replace(testbed, zoo=zoo)
+    assert more.tested_roles == testbed.tested_roles
+    assert more.pairs() == testbed.pairs()
+    with pytest.raises(ValueError, match="no model that is scored has the role 'shadow_scrub'"):
+        replace(more, kept=[*testbed.kept, "shadow_scrub"])
+
+
 def test_a_rollback_is_compared_with_its_own_reference(testbed):
     sources = {source for source, target in testbed.pairs() if target == "rollback-0"}
     assert "rollback_reference" in sources
@@ -127,13 +137,17 @@ def test_curves_follow_checkpoints_and_their_gaps_are_named(testbed):
         for epoch in (1, 2):
             name = f"retrain-{number}@{epoch}"
             zoo[name] = replace(zoo[f"retrain-{number}"], name=name, epoch=epoch)
+    with pytest.raises(ValueError, match="retrain has checkpoints and does not tell of how many epochs"):
+        replace(testbed, zoo=zoo)
+    zoo |= {name: replace(model, epochs=7) for name, model in zoo.items() if model.role == "retrain"}
     whole = replace(testbed, zoo=zoo)
     report = whole.score(oracle(whole))
     metrics, curves = report.metrics, report.matrices["curves"]
     assert len(curves[curves["role"] == "retrain"]) == 3 * 3  # three models, two checkpoints and the end
     for (role, epoch), found in curves.groupby(["role", "epoch"]):
         assert metrics[f"curve/{role}/{epoch}"] == pytest.approx(found["distance"].mean())
-    assert [f"curve/retrain/{epoch}" in metrics for epoch in (1, 2, 3, 4)] == [True, True, True, False]
+    assert {key for key in metrics if key.startswith("curve/retrain")} == {f"curve/retrain/{at}" for at in (1, 2, 7)}
+    assert set(curves.loc[~curves["model"].str.contains("@") & (curves["role"] == "retrain"), "epoch"]) == {7}
     assert "retrain-0@1" not in {name for pair in replace(whole, curves=False).pairs() for name in pair}
     del zoo["retrain-1@2"]
     with pytest.raises(ValueError, match=r"checkpoints of retrain have gaps.*retrain-1"):

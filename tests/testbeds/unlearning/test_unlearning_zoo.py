@@ -13,7 +13,7 @@ from experiments.testbeds.unlearning import relabelling, unlearners
 from experiments.testbeds.unlearning.facts import accuracies, twins
 from experiments.testbeds.unlearning.pools import split
 from experiments.testbeds.unlearning.samples import forgotten_digits, forgotten_toy
-from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN
+from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN, SHADOW
 from experiments.testbeds.unlearning.zoo import unlearning as zoo_of
 from experiments.training.fit import fit
 
@@ -46,6 +46,7 @@ def test_a_random_share_can_be_forgotten(share):
         ({"share": 1.0}, "at least one must be forgotten and one retained"),
         ({"label": 1, "share": 0.5}, "one of the two"),
         ({}, "name a class to forget or a share"),
+        ({"label": 1, "seed": 3}, "seed=3 would draw a share, and all images of class 1 are forgotten"),
     ],
 )
 def test_what_cannot_be_forgotten_is_refused(options, message):
@@ -150,18 +151,18 @@ def test_checkpoints_lead_to_the_final_model_and_a_gap_is_named(small):
 
 def test_a_shorter_approximate_unlearning_ends_its_curve_and_is_ready(small):
     zoo = small(checkpoints=[1, 2, 3])
-    epochs = {
-        role: [model.epoch for model in zoo.values() if model.role == role] for role in ("approximate", "retrain")
-    }
-    assert epochs["approximate"] == 3 * [1, 2, None]
-    assert epochs["retrain"] == 3 * [1, 2, 3, None]
+    found = {role: [m for m in zoo.values() if m.role == role] for role in ("approximate", "retrain", "unrelated")}
+    assert [model.epoch for model in found["approximate"]] == 3 * [1, None]  # its end, after 2, is measured once
+    assert [model.epoch for model in found["retrain"]] == 3 * [1, 2, 3, None]
+    assert {model.epochs for model in found["approximate"]} == {2}
+    assert {model.epochs for model in found["retrain"] + found["unrelated"]} == {4}
     zoo["approximate-0"].prepare()
-    assert zoo["approximate-0@2"].ready()
+    assert zoo["approximate-0@1"].ready()
 
 
 def test_checkpoints_beyond_the_training_are_refused(small):
-    with pytest.raises(ValueError, match=r"checkpoints after epochs \[0, 5\] cannot be kept"):
-        small(checkpoints=[0, 1, 5])
+    with pytest.raises(ValueError, match=r"checkpoints must be from 1 to 3, before training ends, unlike \[0, 4, 5\]"):
+        small(checkpoints=[0, 1, 3, 4, 5])
 
 
 @pytest.mark.parametrize(("label", "forgotten", "said"), [(3, 9, "3"), (None, 9, "null"), (9, None, "9")])
@@ -201,10 +202,10 @@ def test_of_a_grid_the_model_with_the_least_average_gap_is_taken(small):
 
 def test_shadows_start_from_other_references_and_are_never_scored(small):
     zoo = small(shadows=2)
-    shadows = [model.prepare.args[0] for model in zoo.values() if model.role == "shadow"]
+    shadows = [model.prepare.args[0] for model in zoo.values() if model.role == "shadow_finetune"]
     assert [recipe.name for recipe in shadows] == ["shadow_finetune-0", "shadow_finetune-1"]
     assert {recipe.parents[0].role for recipe in shadows} == {"unrelated_calibrate"}
-    assert "shadow" in SEEN
+    assert shadows[0].role.startswith(SHADOW)
 
 
 def test_a_share_is_forgotten_without_controls_of_one_class(small):
