@@ -37,7 +37,7 @@ tables: .venv/installed
 	$(BIN)/python -m experiments.pages
 
 clean:
-	rm -rf results/runs results/pages results/embeddings results/wandb .pytest_cache .ruff_cache
+	rm -rf results/runs results/pages results/embeddings results/studies results/wandb .pytest_cache .ruff_cache
 
 clean-cache: .venv/installed
 	@$(BIN)/python -m experiments.storage.cache

@@ -67,7 +67,8 @@ def available(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} is not to be had here ({str(error).splitlines()[0]}); try cpu") from error
+        # Not the settings' fault: it is tried again where the device is.
+        raise OSError(f"device {name!r} is not to be had here ({str(error).splitlines()[0]}); try cpu") from error
 
 
 def described(distances: pd.DataFrame, testbed: Testbed) -> pd.DataFrame:

@@ -20,6 +20,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--records", type=Path, default=RECORDED, help=f"folder of the runs; by default {RECORDED}")
     parser.add_argument("--to", type=Path, default=PAGE, help=f"the file to write; by default {PAGE}")
     chosen = parser.parse_args(arguments)
+    if not chosen.records.is_dir():
+        print(f"error: there is no folder {chosen.records} with records; the page stays as it is", file=sys.stderr)
+        return 1
     try:
         content = site.html(chosen.records.resolve(), chosen.to.resolve().parent).encode()
         write(chosen.to, content)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.commands.interrupts import interruptible
-from experiments.commands.refusal import nearest
+from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages import standing as standings
+from experiments.pages import sweep
 from experiments.pages.standing import SCALES, Standing, composed, of_scale, standing
 from experiments.pages.sweep import look_up
 from experiments.status import show, spent
@@ -41,7 +42,11 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    found = [standing(name, given, recorded=None if own_alone else standings.RECORDED) for name in names]
+    try:
+        found = [standing(name, given, recorded=None if own_alone else standings.RECORDED) for name in names]
+    except MISTAKES as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 1
     plan(found)
     if given["dry_run"] == "true":
         return 0
@@ -53,7 +58,11 @@ def main(arguments: list[str]) -> int:
         if not made(name, passed[name], given.get("results", "results")):
             failed.append(name)
 
-    share([one.name for one in found if not one.complete and not one.needs], folder(given), do)
+    try:
+        share([one.name for one in found if unfinished(one, given) and not one.needs], folder(given), do)
+    except MISTAKES as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 1
     print(f"reproduced: {len(names) - len(failed)} of {len(names)} experiments of scale {given['scale']}")
     return 1 if failed else 0
 
@@ -75,7 +84,8 @@ def settings(arguments: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"{key} must be true or false, not {given[key]!r}")
     for key in given:
         top, last = key.replace("/", ".").split(".")[0], key.split(".")[-1]
-        if key not in OWN and top not in FREE and last not in UNNAMED:
+        rehearsal = last in ("dry_run", "quick")
+        if key not in OWN and top not in FREE and (last not in UNNAMED or rehearsal):
             raise ValueError(
                 f"{key} would make other runs than those of the tables; python run.py takes it. Here may be set "
                 f"{', '.join(FREE)} and where folders lie"
@@ -119,12 +129,19 @@ def plan(found: Sequence[Standing]) -> None:
         print("all is there: nothing to measure")
         return
     seconds, unknown = (sum(part) for part in zip(*(one.to_go() for one in rest), strict=True))
-    runs = sum(len(one.left) for one in rest)
+    runs = sum(len(one.to_measure) for one in rest)
     print(
         f"to go: {runs} runs of {len(rest)} experiments, {spent(seconds)} at the pace of the records"
         + (f" without {unknown} runs that nothing is known of" if unknown else "")
         + "; training of models that are not in the cache comes on top"
     )
+
+
+def unfinished(one: Standing, given: Mapping[str, str]) -> bool:
+    """Whether runs are missing, or own ones are there and not their page."""
+    if not one.complete or not one.counts["done"]:
+        return not one.complete
+    return not (Path(given.get("results", "results")) / "pages" / f"{sweep.page(one.name)['file']}.md").exists()
 
 
 def folder(given: Mapping[str, str]) -> Path:
@@ -146,7 +163,10 @@ def share(names: Sequence[str], place: Path, do: Callable[[str], None]) -> None:
 
 
 def made(name: str, words: Sequence[str], results: str) -> bool:
-    """Train, measure and write the page of one experiment; what is there is found. Returns whether all went well."""
+    """Train, measure and write the page of one experiment; what is there is found. Returns whether all went well.
+
+    Where training or some run fails, the page shows the others.
+    """
     measuring = (
         [["-m", "experiments.study", f"study={name}", *words]]
         if name in configuration.names("study")
@@ -155,8 +175,12 @@ def made(name: str, words: Sequence[str], results: str) -> bool:
             [str(ROOT / "run.py"), f"experiment={name}", *words],
         ]
     )
-    commands = [*measuring, ["-m", "experiments.pages", name, "--results", results]]
-    return all(subprocess.run([sys.executable, *command]).returncode == 0 for command in commands)
+    page = ["-m", "experiments.pages", name, "--results", results]
+    return all([all(map(_well, measuring)), _well(page)])
+
+
+def _well(command: Sequence[str]) -> bool:
+    return subprocess.run([sys.executable, *command]).returncode == 0
 
 
 if __name__ == "__main__":

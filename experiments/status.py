@@ -11,9 +11,10 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from experiments.commands.refusal import nearest
+from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages.standing import STATES, Standing, standing
 from experiments.storage import configuration
+from experiments.storage.identity import UNNAMED
 
 WIDE = 160
 """Characters of a line where no terminal says how many it has."""
@@ -23,11 +24,19 @@ def main(arguments: list[str]) -> int:
     """Print the table of the named experiments, or of all that have a page; 1 if there is none of a name."""
     given = dict(word.split("=", 1) for word in arguments if "=" in word)
     chosen, known = [word for word in arguments if "=" not in word], configuration.names("page")
+    for key in given:
+        if key not in ("results", "cache") and key.split(".")[-1] not in UNNAMED:
+            print(f"error: {key} says nothing of where runs or data lie; name experiments", file=sys.stderr)
+            return 1
     for name in chosen:
         if name not in known:
             print(f"error: there is no experiment {name!r}; {nearest(name, known, 'there are')}", file=sys.stderr)
             return 1
-    show([standing(name, given) for name in chosen or known])
+    try:
+        show([standing(name, given) for name in chosen or known])
+    except MISTAKES as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -55,7 +64,7 @@ def to_go(one: Standing) -> str:
     '0:00:00'
     """
     seconds, unknown = one.to_go()
-    rest = len(one.left)
+    rest = len(one.to_measure)
     if rest and unknown == rest:
         return "—"
     return spent(seconds) + (f" and {unknown} unknown" if unknown else "")

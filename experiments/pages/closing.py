@@ -10,6 +10,7 @@ from rich.table import Table
 
 from experiments.commands.refusal import STOPPED
 from experiments.pages import sweep
+from experiments.pages.section import probability
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
 
@@ -64,11 +65,14 @@ def numbers(config: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str
     page = sweep.page(_question(config))
     titles: dict[str, str] = {}
     for key, title in page.get("columns", {}).items():
-        titles.setdefault(key.partition("@")[0], title)
+        metric, _, side = key.partition("@")
+        if not side or side == _side(config, page.get("across")):
+            titles.setdefault(metric, title)
     known = titles or {key: key for key in metrics if f"{key}/low" in metrics}
     keys = sorted(known, key=lambda key: key != page.get("answer"))
     shown = [key for key in keys if key in metrics and not key.startswith("cost/")][:MOST]
-    return {titles.get(key, key): number(metrics, key) for key in shown}
+    tests = page.get("p_values") or ()
+    return {titles.get(key, key): probability(metrics[key]) if key in tests else number(metrics, key) for key in shown}
 
 
 def number(metrics: Mapping[str, float], key: str) -> str:
@@ -91,8 +95,16 @@ def following(config: Mapping[str, Any]) -> dict[str, str]:
     elif name in configuration.names("experiment"):
         commands[f"python run.py experiment={name}"] = "the same question to every method"
     there = (ROOT / PAGE).exists()
-    commands["python -m experiments.page"] = f"{'anew: ' if there else ''}everything to look at, {PAGE}"
+    commands["python -m experiments.page"] = f"{'anew: ' if there else ''}all that is recorded, to look at: {PAGE}"
     return commands
+
+
+def _side(config: Mapping[str, Any], across: str | None) -> str | None:
+    """The run's value of the setting that its page goes across; None if there is none."""
+    try:
+        return str(sweep.look_up(dict(config), across)) if across else None
+    except (KeyError, TypeError):
+        return None
 
 
 def _question(config: Mapping[str, Any]) -> str:

@@ -62,13 +62,18 @@ class Standing:
         return [run for run in self.runs if run.seconds is None and run.state != "refused"]
 
     @property
+    def to_measure(self) -> list[Place]:
+        """What the experiment's command measures: what is recorded elsewhere, too, since it sees own runs alone."""
+        return [run for run in self.runs if run.state not in ("done", "refused")]
+
+    @property
     def seconds(self) -> float:
         """What the runs that are there have taken."""
         return sum(run.seconds or 0 for run in self.runs)
 
     def to_go(self) -> tuple[float, int]:
-        """Seconds that the other runs will take by these records, and how many runs nothing is known about."""
-        rest = [self.paces.get(run.label) for run in self.left]
+        """Seconds that the command will take by these records, and how many runs nothing is known about."""
+        rest = [self.paces.get(run.label) for run in (self.to_measure if self.left else [])]
         return sum(pace for pace in rest if pace is not None), rest.count(None)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -48,6 +49,16 @@ def test_what_is_missing_is_made_and_what_lacks_its_folder_is_not_begun(toy, cap
     assert "lacking: not started" in capsys.readouterr().err
 
 
+def test_a_page_that_own_runs_lack_is_written(toy, monkeypatch, tmp_path):
+    own = Standing("ip_protection", [Place("fields", "done", 5.0)], {}, {})
+    assert reproduce.unfinished(own, {"results": str(tmp_path)})
+    page = tmp_path / "pages" / "ip_protection_mini.md"
+    page.parent.mkdir()
+    page.touch()
+    assert not reproduce.unfinished(own, {"results": str(tmp_path)})
+    assert not reproduce.unfinished(Standing("ip_protection", [Place("fields", "recorded", 5.0)], {}, {}), {})
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -56,6 +67,7 @@ def test_what_is_missing_is_made_and_what_lacks_its_folder_is_not_begun(toy, cap
         (["mini"], "'mini' is no setting; key=value is needed, such as scale=mini"),
         (["scale=mini", "dry_run=maybe"], "dry_run must be true or false, not 'maybe'"),
         (["scale=mini", "testbed.budget=8"], "testbed.budget would make other runs than those of the tables"),
+        (["scale=mini", "testbed.zoo.dry_run=true"], "testbed.zoo.dry_run would make other runs than those of the"),
         (["scale=mini", "zoo.folder=data"], "no experiment of scale mini has zoo.folder; "),
     ],
 )
@@ -85,18 +97,24 @@ def test_two_invocations_share_the_work_and_the_second_waits_for_what_is_left(tm
     assert done == ["second", "first, by the other", "first"]
 
 
-def test_the_programs_of_an_experiment_end_at_the_first_that_fails(monkeypatch):
+def test_after_training_that_fails_nothing_is_measured_and_the_page_shows_what_is_there(monkeypatch):
     called = []
 
     def run(command):
         called.append(command[1:])
-        return type("Ended", (), {"returncode": int("experiment=toy" in command and "-m" not in command)})()
+        return type("Ended", (), {"returncode": int(command[2:3] == [failing])})()
 
+    failing = ""
     monkeypatch.setattr(reproduce.subprocess, "run", run)
+    failing = "experiments.prepare"
     assert not reproduce.made("toy", ["device=cpu"], "results")
-    assert [command[-1] for command in called] == ["device=cpu", "device=cpu"]
-    assert called[0][:2] == ["-m", "experiments.prepare"]
-    assert called[1][0].endswith("run.py")
+    assert [command[:2] for command in called] == [["-m", "experiments.prepare"], ["-m", "experiments.pages"]]
+    called.clear()
+    failing = "experiment=toy"
+    assert not reproduce.made("toy", ["device=cpu"], "results")
+    assert [Path(command[0]).name for command in called] == ["-m", "run.py", "-m"]
+    failing = "none"
+    assert reproduce.made("toy", ["device=cpu"], "results")
 
 
 def test_what_is_refused_for_a_stated_reason_is_not_tried_again(toy, monkeypatch, capsys):

@@ -54,7 +54,8 @@ def test_every_run_is_in_one_state_and_own_ones_come_first(runs):
 
 def test_time_to_go_is_the_mean_of_own_runs_or_else_of_recorded_ones(runs):
     own, others, jobs = runs
-    assert standing.judged("toy", jobs, own, others, {}).to_go() == (15 + 40, 1)
+    # What is recorded elsewhere the experiment's command measures again, with what is missing.
+    assert standing.judged("toy", jobs, own, others, {}).to_go() == (15 + 40 + 40, 1)
     again = standing.judged("toy", jobs, own, others, {}, recorded_count=False)
     assert again.to_go() == (15 + 40 + 40, 1)
     assert again.counts == {"done": 2, "failed": 1, "missing": 3}
@@ -100,7 +101,7 @@ def test_the_table_shows_counts_times_and_needs_as_plain_text(runs, capsys):
     status.show([standing.judged("toy", jobs, own, others, {"root=data": "photographs, [any] size"})])
     head, row, needs = capsys.readouterr().out.splitlines()
     assert head.split() == ["experiment", *standing.STATES, "measured", "to", "go"]
-    assert row.split() == ["toy", "2", "1", "0", "0", "1", "2", "0:01:10", "0:00:55", "and", "1", "unknown"]
+    assert row.split() == ["toy", "2", "1", "0", "0", "1", "2", "0:01:10", "0:01:35", "and", "1", "unknown"]
     assert needs == "toy needs root=data: photographs, [any] size"
 
 
@@ -114,6 +115,14 @@ def test_what_is_refused_for_a_stated_reason_is_neither_missing_nor_failed_nor_t
     assert found.to_go() == (0, 0)
     status.show([found])
     assert "toy refuses labels, 1 of its runs: no classes" in capsys.readouterr().out
+
+
+def test_what_is_recorded_is_measured_with_what_is_missing_and_counted_in_what_is_to_go():
+    place = standing.Place
+    runs = [place("fields", "recorded", 5.0), place("fields", "missing", None), place("labels", "refused", None, "no")]
+    paces = {"fields": 5.0}
+    assert standing.Standing("toy", runs, {}, paces).to_go() == (10.0, 0)
+    assert standing.Standing("toy", runs[:1], {}, paces).to_go() == (0, 0)
 
 
 @pytest.mark.parametrize(

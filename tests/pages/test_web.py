@@ -78,6 +78,23 @@ def test_a_sentences_numbers_are_the_tables(name):
     assert says()[name]["ours"] in said
 
 
+@pytest.mark.parametrize("name", MAIN)
+def test_nulls_and_controls_do_not_compete(name):
+    found = recorded(name)
+    rows, competing = found.rows(), verdict.competing(found, says()[name])
+    nulls = {label for label, runs in rows.items() if runs[0].config["method"]["access"] == "architecture"}
+    assert nulls
+    assert set(competing) == {label for label, runs in rows.items() if found.metrics(runs)} - nulls
+
+
+@pytest.mark.parametrize("name", ["stronger_tasks", "task_budget", "task_relatedness"])
+def test_a_table_with_or_without_sides_shows_its_score_first(name):
+    found = recorded(name)
+    first = headline.shown(found, says()["task_relatedness"]["main"])[0]
+    assert first.main
+    assert first.title.startswith("Spearman")
+
+
 def test_no_sentence_has_a_number_that_somebody_typed():
     for one in says().values():
         assert not re.search(r"\d", one.get("verdict", "") + one.get("detail", "") + one["asks"] + one["question"])

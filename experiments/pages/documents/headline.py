@@ -1,6 +1,7 @@
 """One number a method and scale for each testbed's question, with what the method needs: tables that fit a screen.
 
-They are read from the recorded pages, whose every number comes from records.
+They are read from the recorded pages, whose every number comes from records; these say what is best, too, since a
+page's two digits make many methods equal.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.pages import sweep
-from experiments.pages.section import NOTHING
+from experiments.pages.section import NOTHING, mean
 from experiments.pages.tables import columns
 
 PROTOCOL = "ModelGiF"
@@ -96,8 +97,26 @@ def scores(question: Question, tables: Path, metric: str | None = None) -> pd.Da
         shown["Needs"] = shown["Needs"].fillna(needs(found))
         partly = found["Runs"].where(found["Runs"].map(unfinished), "")
         shown[f"{scale.capitalize()} scale"] = found[title] + partly.map(lambda runs: f" ({runs} runs)" if runs else "")
-    order = shown.iloc[:, 1].map(value).sort_values(ascending=False, kind="stable").index
-    return shown.loc[order].fillna(NOTHING)
+    first = next(iter(question.experiments.values()))
+    return shown.loc[best_first(first, shown.iloc[:, 1], tables, metric, question.side)].fillna(NOTHING)
+
+
+def best_first(
+    name: str, cells: pd.Series, tables: Path, metric: str | None = None, side: str | None = None
+) -> list[str]:
+    """The rows of an experiment's cells, highest first, by the means of its records; by what cells say without these.
+
+    Args:
+        name: of the experiment.
+        cells: of one column of its page, by row.
+        tables: folder of the recorded pages, with that of the records beside it.
+        metric: another one than the page's answer.
+        side: of an experiment that goes across a setting.
+    """
+    found = sweep.experiment(name, tables.parent / "recorded")
+    key, rows, side = metric or found.page["answer"], found.rows(), side if found.page.get("across") else None
+    order = [(value(cell), mean(found.metrics(rows.get(row, []), side), key)) for row, cell in cells.items()]
+    return list(pd.DataFrame(order, cells.index).sort_values([0, 1], ascending=False, kind="stable").index)
 
 
 def headline(tables: Path) -> pd.DataFrame:
@@ -146,7 +165,7 @@ def judged(question: Question, tables: Path) -> dict[str, pd.Series]:
     if shown.empty:
         return {}
     rivals = shown[~shown.index.str.startswith(PROTOCOL) & (shown["Needs"] != THE_TRUTH)]
-    best = rivals.iloc[:, 1].map(value).idxmax()
+    best = best_first(next(iter((question.judged or {}).values())), rivals.iloc[:, 1], tables)[0]
     shown = shown.fillna(NOTHING)
     return {f"{PLUS}, on zoos made after it": shown.loc[PLUS], f"{best}, its best rival there": shown.loc[best]}
 
@@ -160,7 +179,7 @@ def answers(name: str, tables: Path) -> pd.DataFrame:
     found = first_table(file.read_text())
     found = found[needs(found) != THE_TRUTH]
     titles = [columns(page)[key] for key in (page["answer"], *page["beside"], "cost/gradient_per_model")]
-    order = found[titles[0]].map(value).sort_values(ascending=False, kind="stable").index
+    order = best_first(name, found[titles[0]], tables)
     return pd.DataFrame({"Needs": needs(found), **{title: found[title] for title in titles}}).loc[order]
 
 

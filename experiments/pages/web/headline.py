@@ -38,9 +38,13 @@ class Row(NamedTuple):
 
 
 def shown(found: Experiment, main: list[str]) -> list[Column]:
-    """The columns of numbers, first those whose metric is in `main`, in its order; a reader sees those, or all."""
+    """The columns of numbers, first those whose metric is in `main`, in its order; a reader sees those, or all.
+
+    A metric of one side stands for the metric where a table has no sides.
+    """
     known = columns(found.page)
-    few = [key for key in main if key in known]
+    asked = dict.fromkeys(key if key in known else key.partition("@")[0] for key in main)
+    few = [key for key in asked if key in known]
     order = [*few, *(key for key in known if key not in few)]
     return [Column(known[key], _group(key), key in few or not few) for key in order]
 

@@ -44,14 +44,15 @@ def html(records: Path, folder: Path) -> str:
         testbed(name, says, [one for one in found.values() if wing(one) == name], folder)
         for name, says in configuration.resolved("+web=index")["web"].items()
     ]
+    done = {run.folder.name: run.record for one in found.values() for run in one.done if run.record}  # some are shared
     script = f"{bundle()}\n{(HERE / 'page.js').read_text()}"
     loader = jinja2.FileSystemLoader(HERE)
     made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True)
     made.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
     return made.get_template("index.html.jinja").render(
         testbeds=[one for one in testbeds if one["done"] or not one["optional"]],
-        runs=sum(len(one.done) for one in found.values()),
-        seconds=sum(run.record["seconds"] for one in found.values() for run in one.done if run.record),
+        runs=len(done),
+        seconds=sum(one["seconds"] for one in done.values()),
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=(HERE / "style.css").read_text(),
@@ -104,6 +105,8 @@ def experiment(found: Experiment, says: Mapping[str, Any], folder: Path) -> dict
     seeds, columns = found.seeds(), headline.shown(found, says["main"])
     return {
         "name": found.name,
+        "command": found.command,
+        "kind": "study" if found.name in configuration.names("study") else "experiment",
         "title": found.page["title"],
         "scale": found.page["scale"],
         "caption": found.page["caption"],

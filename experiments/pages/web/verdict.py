@@ -20,9 +20,7 @@ def sentence(found: Experiment, says: Mapping[str, Any], key: str = "verdict") -
         says: its settings, as `conf/web` explains them.
         key: which of its sentences.
     """
-    known = estimates(found, says)
-    methods = {label: known[label] for label in known if label not in says["marked"].values()}
-    methods = {label: one for label, one in methods.items() if label not in _controls(found) and isfinite(one[0])}
+    methods = competing(found, says)
     if says["ours"] not in methods:
         return f"{NOTHING} (missing): python run.py experiment={found.name}"
     best = max(methods, key=lambda label: methods[label][0])
@@ -43,9 +41,7 @@ def sentence(found: Experiment, says: Mapping[str, Any], key: str = "verdict") -
 
 def picture(found: Experiment, says: Mapping[str, Any]) -> charts.Chart | None:
     """All methods on one line, and beneath it the best, ours and what marks floor and ceiling; None if none has run."""
-    known = estimates(found, says)
-    aside = {*says["marked"].values(), *_controls(found)}
-    methods = {label: one for label, one in known.items() if label not in aside and isfinite(one[0])}
+    known, methods = estimates(found, says), competing(found, says)
     if says["ours"] not in methods:
         return None
     best = max(methods, key=lambda label: methods[label][0])
@@ -55,6 +51,13 @@ def picture(found: Experiment, says: Mapping[str, Any]) -> charts.Chart | None:
         marked={name: (label, known[label]) for name, label in named.items() if isfinite(known[label][0])},
         label=says["label"],
     )
+
+
+def competing(found: Experiment, says: Mapping[str, Any]) -> Estimates:
+    """The methods that were measured: neither what is marked, nor controls, nor nulls, which see no trained model."""
+    nulls = {label for label, runs in found.rows().items() if runs[0].config["method"]["access"] == "architecture"}
+    aside = {*says["marked"].values(), *_controls(found), *nulls}
+    return {label: one for label, one in estimates(found, says).items() if label not in aside and isfinite(one[0])}
 
 
 def estimates(found: Experiment, says: Mapping[str, Any]) -> Estimates:
