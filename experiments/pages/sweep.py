@@ -124,8 +124,10 @@ def jobs(name: str, given: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 
 @cache
 def page(name: str) -> dict[str, Any]:
-    """Settings of the experiment's page, empty if it has none."""
-    return configuration.part("page", name) if name in configuration.names("page") else {}
+    """Settings of the experiment's page, empty if it has none; an inherited column with null for a title is gone."""
+    found = configuration.part("page", name) if name in configuration.names("page") else {}
+    shown = {key: title for key, title in (found.get("columns") or {}).items() if title is not None}
+    return found | ({"columns": shown} if shown else {})
 
 
 def look_up(config: dict[str, Any], key: str) -> Any:

@@ -92,8 +92,10 @@ def held_out(found: Experiment) -> str:
 
 def two_sources(found: Experiment) -> str:
     """The best pair of a behaviour and a representation on the first zoo, judged on the others."""
-    verifiers = {label: _by_seed(runs) for label, runs in found.rows().items() if not _calibrated_on_itself(runs)}
-    inside = {label for label, runs in found.rows().items() if runs[0].config["method"]["access"] in REPRESENTATION}
+    access = {label: runs[0].config["method"]["access"] for label, runs in found.rows().items()}
+    asked = {label: runs for label, runs in found.rows().items() if access[label] != "architecture"}  # not the null
+    verifiers = {label: _by_seed(runs) for label, runs in asked.items() if not _calibrated_on_itself(runs)}
+    inside = {label for label in asked if access[label] in REPRESENTATION}
     development, *others = found.seeds()
     measured = [label for label, runs in verifiers.items() if development in runs]
     pairs = {
@@ -115,7 +117,7 @@ def two_sources(found: Experiment) -> str:
             "First alone": decimal(_combined(one, one, common)) + few,
             "Second alone": decimal(_combined(other, other, common)) + few,
         }
-    aside = [label for label in found.rows() if label not in verifiers]
+    aside = [label for label in asked if label not in verifiers]
     return section(
         f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the six "
         "best on the first zoo (AUC against all that has not truly forgotten, the larger of the two distances from "
@@ -200,9 +202,9 @@ def _footnote(labels: list[str]) -> str:
 
 
 def _counted_twice(found: Experiment) -> str:
-    """What to say where a zoo has two suspects that are one model; nothing where it has none."""
+    """What to say where a zoo has copies that are one model, of which one is scored; nothing where it has none."""
     most = max(values(found.metrics(found.runs), "twins"), default=0)
-    return f" Of one zoo's suspects {most:.0f} pairs are one model each, which counts twice." if most else ""
+    return f" Of one zoo's suspects {most:.0f} are the same model as another one, and left out." if most else ""
 
 
 def _by_seed(runs: list[Run]) -> dict[int, Run]:

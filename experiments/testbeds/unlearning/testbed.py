@@ -149,16 +149,17 @@ class Unlearning:
         metrics["dead_references"] = int(distances.isna().sum().sum())
         metrics["dead_share"] = float(distances.isna().mean().mean())
         metrics["dead_models"] = int(suspects["reference"].isna().sum())
-        metrics["twins"] = len(twins({name: self.zoo[name].facts() for name in suspects.index}))
+        metrics["twins"] = len(self._suspects()) - len(suspects)
         return Report(metrics, {"suspects": suspects, "curves": curves})
 
     def _verdicts(self, mean: pd.Series) -> pd.DataFrame:
-        """For every suspect: its role, distances from its reference and from the calibrating models, what it knows."""
+        """For every suspect (the first of copies that are one model): its role, distances, and what it knows."""
         calibrating = self._names("retrain_calibrate")
         usual = np.mean([self.zoo[name].facts()["log_odds"] for name in calibrating], axis=0)
+        known = {name: self.zoo[name].facts() for name in self._suspects()}
+        again = {other for one, other in twins(known) if self.zoo[one].role == self.zoo[other].role}
         rows = {}
-        for name in self._suspects():
-            facts = self.zoo[name].facts()
+        for name, facts in known.items():
             rows[name] = {
                 "role": self.zoo[name].role,
                 "reference": mean[self._reference(name), name],
@@ -167,7 +168,7 @@ class Unlearning:
                 "retained": facts["accuracy_retain_unseen"],
                 "leakage": float(np.abs(np.array(facts["log_odds"]) - usual).mean()),
             }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return pd.DataFrame.from_dict(rows, orient="index").drop(list(again))
 
     def _contests(self, suspects: pd.DataFrame) -> list[tuple[str, str, tuple[np.ndarray, np.ndarray]]]:
         """Every reading against every kind of model that has not truly forgotten; small = forgotten.
@@ -178,7 +179,8 @@ class Unlearning:
         kept = suspects["role"].isin(self.kept)
         judged = ~forgotten & ~kept & ~suspects["role"].isin(self.aside)
         against = {"kept": kept, "judged": judged, "all": kept | judged}
-        against["unnoticed"] = against["all"] & (suspects["accuracy"] < UNNOTICED)
+        if self.pools().label is not None:
+            against["unnoticed"] = against["all"] & (suspects["accuracy"] < UNNOTICED)
         readings = {
             "reference": -suspects["reference"],
             "retrains": suspects["retrains"],
@@ -193,10 +195,7 @@ class Unlearning:
         return found
 
     def _spread(self, mean: pd.Series) -> float:
-        """How far a new retrained model may be from the calibrating ones: their own 95 % prediction bound.
-
-        Approximate, since each distance between two of them enters the mean of both: it holds for nine in ten models.
-        """
+        """95 % prediction bound for a new retrained model; holds for nine in ten, as two share each distance."""
         calibrating = self._names("retrain_calibrate")
         between = {frozenset(pair): mean[pair] for pair in combinations(calibrating, 2)}
         own = [np.mean([d for pair, d in between.items() if name in pair]) for name in calibrating]
@@ -205,8 +204,7 @@ class Unlearning:
     def _nearest_knowing(self, mean: pd.Series) -> float:
         """How near a calibrating model that knows comes to the retrained ones; infinite if the zoo has none.
 
-        The bound of a verifier that cannot tell the two kinds apart lets everyone in. What comes no nearer to retrained
-        models than a model that is known to know is not believed to have forgotten.
+        What comes no nearer to retrained models than one that is known to know is not believed to have forgotten.
         """
         pairs = pd.Series({pair: mean[pair] for pair in self._knowing_pairs()}, dtype=float)
         return float(pairs.groupby(level=1).mean().min()) if len(pairs) else np.inf

@@ -123,6 +123,22 @@ def test_a_rollback_is_compared_with_its_own_reference(testbed):
     assert "reference" not in sources
 
 
+def test_of_copies_that_are_one_model_one_is_scored(testbed):
+    zoo = dict(testbed.zoo)
+    zoo["finetune-1"] = replace(zoo["finetune-1"], facts=zoo["finetune-0"].facts)
+    report = replace(testbed, zoo=zoo).score(oracle(testbed))
+    before = testbed.score(oracle(testbed))
+    assert {*before.matrices["suspects"].index} - {*report.matrices["suspects"].index} == {"finetune-1"}
+    assert report.metrics["twins"] == 1
+    assert report.metrics["n_kept/judged"] == before.metrics["n_kept/judged"] - 1
+
+
+def test_accuracy_on_a_class_leaves_nothing_unnoticed_where_no_class_is_forgotten(testbed):
+    share = replace(testbed, pools=partial(forgotten_toy, label=None, share=0.1))
+    assert "n_kept/unnoticed" in testbed.score(oracle(testbed)).metrics
+    assert "n_kept/unnoticed" not in share.score(oracle(testbed)).metrics
+
+
 def test_probes_come_from_the_named_pool(testbed):
     for pool in POOLS:
         found = replace(testbed, probes=pool).samples
