@@ -179,6 +179,8 @@ def test_mistakes_are_refused_at_once(settings, said):
         ("resnet18", "names no model; the forms are"),
         ("nosuch.module:factory", "there is no module 'nosuch.module'"),
         ("torch:zeros", "cannot be called without arguments"),
+        ("./my.py:net", "'./my.py' is a file, and a module that Python can import is needed"),
+        (".my:net", "'.my' is a file, and a module"),
     ],
 )
 def test_a_text_that_names_no_model_says_what_does(model, said, tmp_path, monkeypatch):
@@ -210,6 +212,30 @@ def test_weights_of_a_file_with_other_classes_bring_their_own_head(tmp_path):
     save_file(other.state_dict(), tmp_path / "seven.safetensors")
     loaded = networks.load(f"{tmp_path}/seven.safetensors@timm:test_resnet", 0)
     assert loaded(IMAGES).shape == (6, 7)
+
+
+@pytest.mark.parametrize(
+    ("content", "network", "said"),
+    [
+        (torch.zeros(3), "timm:test_resnet", "holds a Tensor, where tensors by their names are needed"),
+        ([torch.zeros(3)], "timm:test_resnet", "holds a list, where tensors by their names are needed"),
+        ({"state_dict": [1]}, "timm:test_resnet", "holds a list, where tensors by their names are needed"),
+        ({"state_dict": {"fc.bias": 3}}, "timm:test_resnet", "holds a int under 'fc.bias', where a tensor is needed"),
+        ({"fc.bias": torch.tensor(1.0)}, "timm:test_resnet", "does not hold the weights of timm:test_resnet"),
+        ({"bias": torch.zeros(3)}, "torch.nn:Identity", "does not hold the weights of torch.nn:Identity"),
+    ],
+)
+def test_a_file_without_the_networks_weights_says_what_it_holds(content, network, said, tmp_path):
+    torch.save(content, tmp_path / "mine.pt")
+    with pytest.raises(ValueError, match=said):
+        networks.load(f"{tmp_path}/mine.pt@{network}", 0)
+
+
+def test_a_factorys_network_may_end_in_a_single_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "normed", lambda: nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), raising=False)
+    torch.save(toy.normed().state_dict(), tmp_path / "mine.pt")
+    network = networks.load(f"{tmp_path}/mine.pt@experiments.testbeds.pairwise.toy:normed", 0)
+    assert list(network.state_dict())[-1] == "1.num_batches_tracked"
 
 
 def test_every_network_is_shown_the_same_pixels_in_its_own_size_and_colours():
