@@ -20,7 +20,7 @@ from experiments.samples.image_folder import image_folder
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
 from experiments.testbeds.pairwise import networks
-from experiments.testbeds.pairwise.nulls import MODEL, with_nulls
+from experiments.testbeds.pairwise.nulls import MODEL, OTHERS, TWIN, with_nulls
 from experiments.testbeds.pairwise.testbed import Pairwise
 from modelgif_core.readout import predicted_class
 from modelgif_core.view import flat
@@ -75,7 +75,15 @@ def compare(
     >>> table.index.tolist(), [*table["agreement"]]
     ([('a', 'b')], ['distance', 'low', 'high', 'n/a'])
     """
+    for what, given in (("methods", methods), ("strangers", strangers)):
+        if isinstance(given, str):
+            raise ValueError(f"{what} must be a list of names, not the text {given!r}; take [{given!r}]")
     zoo = _zoo(models, seed)
+    if not isinstance(images, Tensor | str | Path):
+        raise ValueError(
+            "images must be a tensor (n, colours, height, width) in [0, 1], or a folder of photographs, not "
+            f"{type(images).__name__}; torch.from_numpy makes a tensor of an array"
+        )
     pool = images.detach().float().cpu() if isinstance(images, Tensor) else _read(images, max_images, size, seed)
     shown = min(max_images, len(pool))
     whole = with_nulls(zoo, seed) if nulls else zoo
@@ -91,9 +99,12 @@ def compare(
 
 
 def _zoo(models: Mapping[str, nn.Module | str] | Sequence[str], seed: int) -> Zoo:
-    named = models if isinstance(models, Mapping) else {text: text for text in models}
     zoo = {}
-    for name, model in named.items():
+    for name, model in _named(models).items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"models must have texts for names, not {name!r}; take {str(name) or 'mine'!r}")
+        if name.endswith((TWIN, OTHERS)):
+            raise ValueError(f"no model may be named {name!r}: nulls have names that end so; take another name")
         if isinstance(model, str):
             networks.read(model)
             zoo[name] = ZooModel(name, MODEL, networks.architecture(model), partial(networks.load, model, seed))
@@ -103,6 +114,23 @@ def _zoo(models: Mapping[str, nn.Module | str] | Sequence[str], seed: int) -> Zo
         else:
             raise ValueError(f"{name} must be a torch.nn.Module, or a text that names one, not {type(model).__name__}")
     return zoo
+
+
+def _named(models: Mapping[str, nn.Module | str] | Sequence[str]) -> Mapping[str, nn.Module | str]:
+    if isinstance(models, Mapping):
+        return models
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        found = repr(models) if isinstance(models, str) else type(models).__name__
+    elif others := [type(model).__name__ for model in models if not isinstance(model, str)]:
+        found = f"a list with a {others[0]}"
+    else:
+        twice = [text for position, text in enumerate(models) if text in models[:position]]
+        if twice:
+            raise ValueError(f"models name {twice[0]} twice; leave one out, or give both a name: {{'one': ...}}")
+        return {text: text for text in models}
+    raise ValueError(
+        f"models must have names, {{'mine': module, ...}}, or be a list of texts that name them, not {found}"
+    )
 
 
 def _read(folder: str | Path, count: int, size: int, seed: int) -> Tensor:

@@ -60,7 +60,7 @@ class Pairwise:
 
     def _refuse_strangers(self) -> None:
         for pattern in self.strangers or ():
-            if not any(fnmatchcase(name, pattern) for name in self._models):
+            if not any(_named(name, pattern) for name in self._models):
                 has = nearest(pattern, self._models, "the models are")
                 raise ValueError(f"testbed.strangers: no model {pattern!r}; {has}")
         if self.strangers is not None and len(self._strangers) < verdicts.FEWEST:
@@ -78,7 +78,7 @@ class Pairwise:
     @property
     def _strangers(self) -> list[str]:
         wanted = self.strangers or ()
-        return [name for name in self._models if any(name == one or fnmatchcase(name, one) for one in wanted)]
+        return [name for name in self._models if any(_named(name, one) for one in wanted)]
 
     @property
     def _judged(self) -> list[str]:
@@ -177,6 +177,11 @@ class Pairwise:
             "p_of_itself": float(np.max(selves)),
             "accused_strangers": verdicts.accused_strangers(square, self._judged, self._strangers, self.level),
         }
+
+
+def _named(name: str, pattern: str) -> bool:
+    """Whether a name is meant: it may itself hold what is special in patterns, such as brackets."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _value(found: dict[Pair, intervals.Estimate], first: str, second: str) -> float:

@@ -71,6 +71,13 @@ def test_texts_and_a_folder_of_photographs_will_do(tmp_path):
     ("arguments", "said"),
     [
         (({"a": toy.small()}, IMAGES), "at least two models"),
+        (([toy.small(), toy.small()], IMAGES), r"models must have names, .* not a list with a Sequential"),
+        ((toy.small(), IMAGES), r"models must have names, .* not Sequential"),
+        (("timm:test_vit", IMAGES), r"models must have names, .* not 'timm:test_vit'"),
+        (({0: toy.small(), 1: toy.small()}, IMAGES), "models must have texts for names, not 0; take '0'"),
+        ((["timm:test_vit", "timm:test_vit", "timm:test_resnet"], IMAGES), "models name timm:test_vit twice"),
+        (({"a": toy.small(), "a (new weights)": toy.small()}, IMAGES), r"no model may be named 'a \(new weights\)'"),
+        ((MODELS, IMAGES.numpy()), r"images must be a tensor .* not ndarray; torch.from_numpy"),
         (({"a": toy.small(), "b": 3}, IMAGES), "b must be a torch.nn.Module, or a text that names one, not int"),
         ((MODELS, 255 * IMAGES), r"values in \[0, 1\]"),
         ((MODELS, "nowhere"), "there is no folder nowhere"),
@@ -80,6 +87,12 @@ def test_texts_and_a_folder_of_photographs_will_do(tmp_path):
 def test_mistakes_end_in_one_line(arguments, said):
     with pytest.raises(ValueError, match=said):
         compare(*arguments, **QUICK)
+
+
+@pytest.mark.parametrize("what", ["methods", "strangers"])
+def test_one_name_is_no_list_of_letters(what):
+    with pytest.raises(ValueError, match=rf"{what} must be a list of names, not the text 'jsd'; take \['jsd'\]"):
+        compare(MODELS, IMAGES, **{what: "jsd"})
 
 
 def test_a_method_that_is_none_is_refused_with_the_nearest():

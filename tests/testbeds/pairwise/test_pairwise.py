@@ -138,6 +138,10 @@ def test_with_enough_strangers_the_near_pair_alone_is_derived():
     assert report.metrics["accused_strangers"] <= 0.2
 
 
+def test_a_stranger_may_be_named_by_its_name_whatever_is_in_it():
+    assert compared(["a", "b", "s[1]", "s[2]", "s*"], strangers=["s[1]", "s[2]", "s*"])._judged == ["a", "b"]
+
+
 def test_three_strangers_that_are_all_equally_far_let_nothing_be_said():
     testbed = compared("abxyz", strangers=["x", "y", "z"])
     pairs = testbed.score(distances(testbed, ("a", "b"))).matrices["pairs"]
