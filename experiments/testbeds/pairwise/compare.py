@@ -61,7 +61,8 @@ def compare(
         nulls: measure them; three times the work.
         max_images: how many are shown, drawn by the seed.
         size: photographs of a folder are cut to squares of so many pixels.
-        level: how often any two models may be called derived though none are.
+        level: how often each method may call any two models derived though none are; with four methods that is up to
+            four times as often by one of them.
         seed: draws images, new weights, and the weights of networks that come without any.
         device: where models and fields are.
         memory_gb: for fields that are held, and as much again for models that stay open.

@@ -51,8 +51,11 @@ def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str)
     ''
     """
     for facts in (first, second):
-        if "x" in facts.outputs and {"classifiers", "equal_classes"} & set(needs):
-            return f"answers of {facts.outputs} are no classes"
+        if {"classifiers", "equal_classes"} & set(needs):
+            if "x" in facts.outputs:
+                return f"answers of {facts.outputs} are no classes"
+            if facts.outputs == "1":  # whose largest is always the same, and whose softmax is always 1
+                return "one output is no set of classes"
         if not facts.head and "heads" in needs:
             return "no linear layer"
     if first.outputs != second.outputs and "equal_classes" in needs:

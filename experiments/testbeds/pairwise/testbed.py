@@ -35,7 +35,7 @@ class Pairwise:
     """Names, or patterns of names (`unrelated_*`), of at least three models that are known to owe nothing to the
     others; they are compared, not judged."""
     level: float = 0.05
-    """How often it may happen that any of the judged pairs is called derived, though none is."""
+    """How often a method may call any of the judged pairs derived, though none is."""
 
     def __post_init__(self) -> None:
         roles = sorted({model.role for model in self.zoo.values()} - {MODEL, NULL})
@@ -148,7 +148,11 @@ class Pairwise:
             ],
         }
         table = table.assign(**{name: values for name, values in nulls.items() if not all(np.isnan(values))})
-        metrics = {"models": len(names), "compared": len(two), "farthest_from_itself": float(np.diag(square).max())}
+        metrics = {
+            "models": len(names),
+            "compared": len(two),
+            "farthest_from_itself": float(pd.Series(np.diag(square)).max()),
+        }
         if self.strangers:
             table = table.join(verdicts.judged(square, self._judged, self._strangers, self.level))
             metrics |= self._verdicts(square, table)
@@ -174,7 +178,7 @@ class Pairwise:
             "judged": len(found),
             "derived": int((found == "derived").sum()),
             "strangers": len(self._strangers),
-            "p_of_itself": float(np.max(selves)),
+            "p_of_itself": float(pd.Series(selves).max()),  # of those that are known
             "accused_strangers": verdicts.accused_strangers(square, self._judged, self._strangers, self.level),
         }
 

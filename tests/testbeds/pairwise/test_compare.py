@@ -33,6 +33,17 @@ def test_three_lines_give_a_table_of_every_two_models_with_the_images_that_were_
     assert table.attrs["models"].keys() == MODELS.keys()
 
 
+def test_models_of_one_output_have_no_classes_to_agree_on():
+    torch.manual_seed(0)
+    one, other = (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)) for _ in range(2))
+    methods = ["agreement", "jsd", "cka_debiased"]
+    table = compare({"one": one, "other": other, "ten": toy.small()}, IMAGES, methods=methods, nulls=False)
+    for method in methods[:2]:
+        assert set(table[method, "n/a"]) == {"one output is no set of classes"}
+        assert table[method, "distance"].isna().all()
+    assert table["cka_debiased", "distance"].notna().all()
+
+
 def test_the_order_of_models_and_images_changes_nothing():
     table = compare(MODELS, IMAGES, **QUICK)
     again = compare(dict(reversed(MODELS.items())), IMAGES.flip(0), **QUICK)

@@ -149,6 +149,16 @@ def test_three_strangers_that_are_all_equally_far_let_nothing_be_said():
     assert pairs["verdict"].dropna().tolist() == ["not told apart"]
 
 
+def test_a_model_that_cannot_be_compared_leaves_what_is_said_of_the_others():
+    testbed = compared("abcxyzw", strangers=["x", "y", "z", "w"])
+    spread = np.random.default_rng(0).normal(0.9, 0.02, 99)
+    whole = distances(testbed, ("b", "c"), far=lambda number: spread[number % 99])
+    report = testbed.score(whole[[("a" not in pair) for pair in whole.index]])
+    assert report.metrics["farthest_from_itself"] == 0
+    assert report.metrics["p_of_itself"] < 1e-3
+    assert report.matrices["pairs"]["verdict"].dropna().to_dict() == {("b", "c"): "derived"}
+
+
 def test_strangers_are_accused_about_as_often_as_said_where_distances_are_normal():
     draw = np.random.default_rng(0)
     accused = []
