@@ -19,6 +19,7 @@ from experiments.offers import refuse_unmet
 from experiments.samples.image_folder import image_folder
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
+from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import networks
 from experiments.testbeds.pairwise.nulls import MODEL, OTHERS, TWIN, with_nulls
 from experiments.testbeds.pairwise.testbed import Pairwise
@@ -50,7 +51,7 @@ def compare(
     over images), the nulls `first_twin`, `second_twin` (to a network of the same make with new weights) and
     `other_images`; with strangers `p`, `p_holm`, `p_rank` and `verdict`; and `n/a`, why a method cannot compare the
     two. Models and images are left as they are, their order changes nothing. `table.attrs["images"]` names the very
-    images, one hash for each, `table.attrs["models"]` the very weights.
+    images that were drawn and shown, one hash for each, `table.attrs["models"]` the very weights.
 
     Args:
         models: name -> module, or a text that names one (`timm:resnet18`, `mine.safetensors@timm:resnet18`); or such
@@ -85,10 +86,11 @@ def compare(
             "images must be a tensor (n, colours, height, width) in [0, 1], or a folder of photographs, not "
             f"{type(images).__name__}; torch.from_numpy makes a tensor of an array"
         )
-    pool = images.detach().float().cpu() if isinstance(images, Tensor) else _read(images, max_images, size, seed)
-    shown = min(max_images, len(pool))
+    if max_images < 1:
+        raise ValueError(f"max_images must be at least 1, not {max_images}")
+    pool = _drawn(images, max_images, seed) if isinstance(images, Tensor) else _read(images, max_images, size, seed)
     whole = with_nulls(zoo, seed) if nulls else zoo
-    testbed = Pairwise(whole, Samples(pool), shown, predicted_class, flat, strangers, level)
+    testbed = Pairwise(whole, Samples(pool), len(pool), predicted_class, flat, strangers, level)
     if not methods:
         raise ValueError("methods are missing; name some of conf/method, such as modelgif")
     found = {name: _measured(_method(name, seed), testbed, available(device), memory_gb) for name in methods}
@@ -132,6 +134,15 @@ def _named(models: Mapping[str, nn.Module | str] | Sequence[str]) -> Mapping[str
     raise ValueError(
         f"models must have names, {{'mine': module, ...}}, or be a list of texts that name them, not {found}"
     )
+
+
+def _drawn(images: Tensor, count: int, seed: int) -> Tensor:
+    """So many of the images; neither their order nor that of those left out changes which."""
+    images = images.detach().float().cpu()
+    if images.ndim != 4 or len(images) <= count:
+        return images
+    order = sorted(range(len(images)), key=lambda position: fingerprint(images[position]))
+    return images[order][torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]]
 
 
 def _read(folder: str | Path, count: int, size: int, seed: int) -> Tensor:

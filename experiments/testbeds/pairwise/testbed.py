@@ -15,7 +15,7 @@ from experiments.interfaces import Method, Pair, Report, Samples, Zoo
 from experiments.statistics import intervals
 from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import verdicts
-from experiments.testbeds.pairwise.facts import Facts, facts, why_not
+from experiments.testbeds.pairwise.facts import Facts, facts, followed, why_not
 from experiments.testbeds.pairwise.nulls import MODEL, NULL, OTHERS, TWIN, original
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -102,7 +102,7 @@ class Pairwise:
 
     @property
     def hashes(self) -> list[str]:
-        """Names the very images, in their order."""
+        """Names the very images of the pool that a budget is drawn from, in their order."""
         return [fingerprint(image) for image in self.samples.inputs]
 
     def why_not(self, pair: Pair, method: Method) -> str:
@@ -110,7 +110,8 @@ class Pairwise:
         if method.access == "weights" and any(name.endswith(OTHERS) for name in pair):
             return "weights are compared without images"
         first, second = (self.facts[original(name)] for name in pair)
-        return why_not(first, second, needs=method.needs, access=method.access)
+        readout = followed(method.represent)
+        return why_not(first, second, needs=method.needs, access=method.access, readout=readout)
 
     def pairs(self) -> list[Pair]:
         """Each two models once, each with itself and its twin with new weights, all with others on other images."""
@@ -125,7 +126,7 @@ class Pairwise:
         Matrices: `distance`, square, NaN where two models cannot be compared; `pairs`, a row for each two models that
         can, nearest first, with the interval, the distances of both to their own twins, their distance when one of them
         is asked about other images, and, of pairs that are judged, p-values and verdict (`verdicts.judged`); `models`,
-        what is known of each; `samples`, which images were shown.
+        what is known of each; `samples`, the images of the pool that were drawn from.
         """
         intervals.refuse_dead(distances)
         back = distances.swaplevel().reindex(distances.index)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from experiments import compare
+from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import toy
 
 IMAGES = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -19,6 +20,22 @@ MODELS = {
     "stranger": toy.small_stranger(),
     "five": toy.small_other(),
 }
+PROGRAM = """
+import hydra, torch
+from hydra.core.global_hydra import GlobalHydra
+from experiments import compare
+from experiments.storage.configuration import part
+from experiments.testbeds.pairwise import toy
+
+@hydra.main(version_base="1.3", config_path=".", config_name="config")
+def main(cfg):
+    before = GlobalHydra.instance().hydra
+    compare({"a": toy.small(), "b": toy.small()}, torch.rand(3, 1, 8, 8), methods=["agreement"], nulls=False)
+    label = part("method", "modelgif")["label"].lower()
+    print(GlobalHydra.instance().hydra is before, label, cfg.mine)
+
+main()
+"""
 QUICK = {"methods": ["agreement", "cka_debiased"], "nulls": False}
 
 
@@ -42,6 +59,31 @@ def test_models_of_one_output_have_no_classes_to_agree_on():
         assert set(table[method, "n/a"]) == {"one output is no set of classes"}
         assert table[method, "distance"].isna().all()
     assert table["cka_debiased", "distance"].notna().all()
+
+
+def test_an_encoder_among_classifiers_leaves_their_distances():
+    encoder = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Tanh())
+    models = {"a": toy.small(), "b": toy.small_copied(), "encoder": encoder}
+    table = compare(models, IMAGES, methods=["modelgif"], nulls=False)["modelgif"]
+    assert table["distance"].notna().to_dict() == {("a", "b"): True, ("a", "encoder"): False, ("b", "encoder"): False}
+    why = "answers of 8x6x6 are no classes, which predicted_class follows; channel_peaks takes them"
+    assert table["n/a"].tolist() == ["", why, why]
+
+
+def test_the_images_that_are_named_are_those_that_were_shown_and_give_the_same_numbers():
+    table = compare(MODELS, IMAGES, methods=["modelgif", "agreement"], nulls=False, max_images=4)
+    assert len(table.attrs["images"]) == 4
+    assert table.attrs == compare(MODELS, IMAGES.flip(0), **QUICK, max_images=4).attrs
+    shown = torch.stack([image for image in IMAGES if fingerprint(image) in table.attrs["images"]])
+    assert table.equals(compare(MODELS, shown, methods=["modelgif", "agreement"], nulls=False))
+
+
+def test_a_program_that_hydra_runs_on_its_own_folder_may_compare(command, tmp_path):
+    (tmp_path / "config.yaml").write_text("mine: 1")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = command("program.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "modelgif", "1"]
 
 
 def test_the_order_of_models_and_images_changes_nothing():
@@ -104,6 +146,11 @@ def test_mistakes_end_in_one_line(arguments, said):
 def test_one_name_is_no_list_of_letters(what):
     with pytest.raises(ValueError, match=rf"{what} must be a list of names, not the text 'jsd'; take \['jsd'\]"):
         compare(MODELS, IMAGES, **{what: "jsd"})
+
+
+def test_no_images_at_all_are_refused():
+    with pytest.raises(ValueError, match="max_images must be at least 1, not 0"):
+        compare(MODELS, IMAGES, **QUICK, max_images=0)
 
 
 def test_a_method_that_is_none_is_refused_with_the_nearest():
