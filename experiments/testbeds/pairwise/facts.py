@@ -83,4 +83,4 @@ def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str,
             return "no linear layer"
     if first.outputs != second.outputs and "equal_classes" in needs:
         return f"{first.outputs} and {second.outputs} classes"
-    return "weights of other shapes" if access == "weights" and first.layers != second.layers else ""
+    return "weights of other names or shapes" if access == "weights" and first.layers != second.layers else ""
