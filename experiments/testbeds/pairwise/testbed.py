@@ -152,7 +152,7 @@ class Pairwise:
         metrics = {
             "models": len(names),
             "compared": len(two),
-            "farthest_from_itself": float(pd.Series(np.diag(square)).max()),
+            "farthest_from_itself": float(np.fmax.reduce(np.diag(square))),
         }
         if self.strangers:
             table = table.join(verdicts.judged(square, self._judged, self._strangers, self.level))
@@ -179,7 +179,7 @@ class Pairwise:
             "judged": len(found),
             "derived": int((found == "derived").sum()),
             "strangers": len(self._strangers),
-            "p_of_itself": float(pd.Series(selves).max()),  # of those that are known
+            "p_of_itself": float(np.fmax.reduce(selves)),  # of those that are known
             "accused_strangers": verdicts.accused_strangers(square, self._judged, self._strangers, self.level),
         }
 
