@@ -6,6 +6,7 @@ python -m experiments.embed -m 'shard=range(20)' shards=20 hydra/launcher=submit
 
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import hydra
 import pandas as pd
@@ -19,7 +20,7 @@ from experiments.commands.interrupts import interruptible
 from experiments.commands.progress import bar
 from experiments.commands.refusal import one_line
 from experiments.interfaces import Method, Testbed, ZooModel
-from experiments.job import available
+from experiments.job import available, fingerprint
 from experiments.memory import return_freed_memory, reuse_freed_memory
 from experiments.offers import offered, refuse_learnt, refuse_unmet
 from experiments.prepare import part, prepare, refuse_for_runs
@@ -49,7 +50,7 @@ def embed_zoo(
     made = 0
     with bar(f"{method.label}, part {shard + 1} of {shards}") as tell:
         for done, (name, model) in enumerate(mine.items(), start=1):
-            file = folder / f"{name}.safetensors"
+            file = embedded(folder, name)
             with lock(file):
                 if not file.exists():
                     save_embedding(file, method.represent(_ready(method, model, paths, device), paths))
@@ -64,13 +65,22 @@ def _ready(method: Method, model: ZooModel, paths: Paths, device: torch.device) 
     return loaded if method.prepare is None else method.prepare(loaded, paths.ends[:1].to(device))
 
 
+def embedded(folder: Path, name: str) -> Path:
+    """The file of a model's vector, in the folder whatever the name: a model may be named by a path.
+
+    >>> embedded(Path("vectors"), "../mine.pt@timm:resnet18").name
+    '..%2Fmine.pt%40timm%3Aresnet18.safetensors'
+    """
+    return folder / f"{quote(name, safe='')}.safetensors"
+
+
 def distances(folder: Path, names: list[str]) -> pd.DataFrame:
     """Distances of all pairs (names, names) from the files.
 
     Raises:
         ValueError: if a file is damaged, or they were made on different reference sets.
     """
-    found = sketch_distances([load_embedding(folder / f"{name}.safetensors") for name in names])
+    found = sketch_distances([load_embedding(embedded(folder, name)) for name in names])
     return pd.DataFrame(found.numpy(), names, names)
 
 
@@ -89,9 +99,11 @@ def main(cfg: DictConfig) -> None:
     refuse_unmet(method, testbed)
     refuse_learnt(testbed)
     prepare(part(testbed.zoo, config["shard"], config["shards"]), workers=config["workers"])
-    folder = Path(config["results"]) / "embeddings" / record.folder(config).name
+    # A run's name leaves out what lies where the settings say: other images and models have other vectors.
+    content = fingerprint(testbed)
+    folder = Path(config["results"]) / "embeddings" / f"{record.folder(config).name}-{content}"
     made = embed_zoo(testbed, method, folder, device, shard=config["shard"], shards=config["shards"])
-    left = [name for name in testbed.zoo if not (folder / f"{name}.safetensors").exists()]
+    left = [name for name in testbed.zoo if not embedded(folder, name).exists()]
     print(f"{made} models embedded in {folder}, {len(left)} of {len(testbed.zoo)} left", file=sys.stderr)
     if not left:
         write(folder / "distances.csv", distances(folder, list(testbed.zoo)).to_csv(float_format="%.6g").encode())

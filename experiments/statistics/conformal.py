@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 
+NOTHING = 1e-6
+"""Of numbers' size: a spread that rounding alone may leave, distances being of single precision."""
+
 
 def p_values(units: pd.Series, strangers: pd.Series) -> pd.Series:
     """Conformal p-values (Vovk, Gammerman and Shafer, 2005): how often an independent model would be as near.
@@ -21,8 +24,8 @@ def normal_p_values(units: pd.Series, strangers: pd.Series) -> pd.Series:
     """How often an independent model would be as near, if such distances are normal: for few strangers.
 
     Student's prediction of one more draw (Geisser, Predictive Inference, 1993, section 2.1.1). Three strangers can say
-    little by rank, where no p-value is below 1 / 4. Strangers that are all equally far have no spread to predict from:
-    conformal p-values then.
+    little by rank, where no p-value is below 1 / 4. Strangers that are all equally far, but for what rounding leaves,
+    have no spread to predict from: conformal p-values then.
 
     >>> normal_p_values(pd.Series({"near": 0.1, "far": 0.8}), pd.Series([0.7, 0.8, 0.9])).round(3).to_dict()
     {'near': 0.013, 'far': 0.5}
@@ -30,7 +33,7 @@ def normal_p_values(units: pd.Series, strangers: pd.Series) -> pd.Series:
     from scipy.stats import t  # only here: finished runs do without
 
     count, spread = len(strangers), strangers.std(ddof=1)
-    if not spread > 0:
+    if not spread > NOTHING * strangers.abs().max():
         return p_values(units, strangers)
     away = (units - strangers.mean()) / (spread * np.sqrt(1 + 1 / count))
     return pd.Series(t.cdf(away, count - 1), index=units.index)

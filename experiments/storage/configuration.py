@@ -1,8 +1,8 @@
 """The configuration that `run.py` would compose, for programs that start no run: pages, benchmarks, tests."""
 
 import copy
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
 
@@ -20,8 +20,21 @@ def composed(*overrides: str, hydra: bool = False) -> DictConfig:
     Raises:
         hydra.errors.ConfigCompositionException: if an override names no option.
     """
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with _composing():
         return compose("config", list(overrides), return_hydra_config=hydra)
+
+
+@contextmanager
+def _composing() -> Iterator[None]:
+    """Hydra reads this project's folder: inside a run, too, and inside a program that Hydra runs on its own folder."""
+    instance = GlobalHydra.instance()
+    outside, instance.hydra = instance.hydra, None
+    try:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            yield
+    finally:
+        instance.hydra = outside
+        GlobalHydra.set_instance(instance)
 
 
 def resolved(*overrides: str) -> dict[str, Any]:
@@ -65,14 +78,13 @@ def _is_file(key: str, value: str) -> bool:
 def part(group: str, name: str, *others: str) -> dict[str, Any]:
     """One choice of a group by itself, which takes a moment where a whole configuration takes long.
 
-    Interpolations that lead out of it stay as they are written. It may be asked for inside a run, too. What it is made
-    of may depend on choices of other groups (`gauge=none`), which are then to be named.
+    Interpolations that lead out of it stay as they are written. What it is made of may depend on choices of other
+    groups (`gauge=none`), which are then to be named.
 
     >>> part("method", "modelgif/odds")["label"]
     'ModelGiF, log-odds'
     """
-    inside = GlobalHydra.instance().is_initialized()
-    with nullcontext() if inside else initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with _composing():
         chosen = compose(overrides=[f"+{choice}" for choice in (f"{group}={name}", *others)])
     return cast(dict[str, Any], OmegaConf.to_container(chosen))[group]
 

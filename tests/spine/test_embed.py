@@ -5,9 +5,12 @@ import pytest
 import torch
 from conftest import TOY
 from hydra.utils import instantiate
+from PIL import Image
+from safetensors.torch import save_file
 
 from experiments.embed import distances, embed_zoo
 from experiments.offers import offered
+from experiments.testbeds.pairwise import networks
 
 CPU = torch.device("cpu")
 SKETCH = [*TOY, "method=modelgif/sketch", "method.represent.steps=3", "method.represent.dims=256"]
@@ -49,6 +52,35 @@ def test_the_last_part_writes_the_table(command, tmp_path):
         tables = list(tmp_path.glob("results/embeddings/*/distances.csv"))
         assert len(tables) == (left == 0)
     assert pd.read_csv(tables[0], index_col=0).shape == (64, 64)
+
+
+def test_other_images_in_the_same_place_have_vectors_of_their_own_and_files_stay_in_their_folder(command, tmp_path):
+    save_file(networks.load("timm:test_resnet", 3).network.state_dict(), tmp_path / "mine.safetensors")
+    models = [f"{tmp_path}/mine.safetensors@timm:test_resnet", "mine.safetensors@timm:test_resnet"]
+    given = [
+        "testbed=pairwise",
+        f"testbed.zoo.models=[{','.join(models)}]",
+        "testbed.zoo.nulls=false",
+        "testbed/samples=image_folder",
+        f"testbed.samples.root={tmp_path}/images",
+        "testbed.samples.size=16",
+        "testbed.budget=2",
+        *SKETCH[3:],
+    ]
+    tables = set()
+    for colours in (("red", "blue", "gray"), ("green", "white", "black")):
+        for number, colour in enumerate(colours):
+            (tmp_path / "images").mkdir(exist_ok=True)
+            Image.new("RGB", (16, 16), colour).save(tmp_path / "images" / f"{number}.png")
+        done = command("-m", "experiments.embed", *given)
+        assert done.returncode == 0, done.stderr
+        assert "2 models embedded" in done.stderr
+        tables |= set(tmp_path.rglob("distances.csv"))
+    assert len(tables) == 2
+    assert pd.read_csv(tables.pop(), index_col=0).index.tolist() == models
+    vectors = [file.parent for file in tmp_path.rglob("*.safetensors") if "embeddings" in str(file)]
+    assert len(vectors) == 4
+    assert {file.parent.name for file in vectors} == {"embeddings"}
 
 
 def test_a_method_without_embeddings_is_refused(command):

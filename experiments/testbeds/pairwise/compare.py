@@ -19,8 +19,9 @@ from experiments.offers import refuse_unmet
 from experiments.samples.image_folder import image_folder
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
+from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import networks
-from experiments.testbeds.pairwise.nulls import MODEL, with_nulls
+from experiments.testbeds.pairwise.nulls import MODEL, OTHERS, TWIN, with_nulls
 from experiments.testbeds.pairwise.testbed import Pairwise
 from modelgif_core.readout import predicted_class
 from modelgif_core.view import flat
@@ -50,7 +51,7 @@ def compare(
     over images), the nulls `first_twin`, `second_twin` (to a network of the same make with new weights) and
     `other_images`; with strangers `p`, `p_holm`, `p_rank` and `verdict`; and `n/a`, why a method cannot compare the
     two. Models and images are left as they are, their order changes nothing. `table.attrs["images"]` names the very
-    images, one hash for each, `table.attrs["models"]` the very weights.
+    images that were drawn and shown, one hash for each, `table.attrs["models"]` the very weights.
 
     Args:
         models: name -> module, or a text that names one (`timm:resnet18`, `mine.safetensors@timm:resnet18`); or such
@@ -61,7 +62,8 @@ def compare(
         nulls: measure them; three times the work.
         max_images: how many are shown, drawn by the seed.
         size: photographs of a folder are cut to squares of so many pixels.
-        level: how often any two models may be called derived though none are.
+        level: how often each method may call any two models derived though none are; with four methods that is up to
+            four times as often by one of them.
         seed: draws images, new weights, and the weights of networks that come without any.
         device: where models and fields are.
         memory_gb: for fields that are held, and as much again for models that stay open.
@@ -75,11 +77,20 @@ def compare(
     >>> table.index.tolist(), [*table["agreement"]]
     ([('a', 'b')], ['distance', 'low', 'high', 'n/a'])
     """
+    for what, given in (("methods", methods), ("strangers", strangers)):
+        if isinstance(given, str):
+            raise ValueError(f"{what} must be a list of names, not the text {given!r}; take [{given!r}]")
     zoo = _zoo(models, seed)
-    pool = images.detach().float().cpu() if isinstance(images, Tensor) else _read(images, max_images, size, seed)
-    shown = min(max_images, len(pool))
+    if not isinstance(images, Tensor | str | Path):
+        raise ValueError(
+            "images must be a tensor (n, colours, height, width) in [0, 1], or a folder of photographs, not "
+            f"{type(images).__name__}; torch.from_numpy makes a tensor of an array"
+        )
+    if max_images < 1:
+        raise ValueError(f"max_images must be at least 1, not {max_images}")
+    pool = _drawn(images, max_images, seed) if isinstance(images, Tensor) else _read(images, max_images, size, seed)
     whole = with_nulls(zoo, seed) if nulls else zoo
-    testbed = Pairwise(whole, Samples(pool), shown, predicted_class, flat, strangers, level)
+    testbed = Pairwise(whole, Samples(pool), len(pool), predicted_class, flat, strangers, level)
     if not methods:
         raise ValueError("methods are missing; name some of conf/method, such as modelgif")
     found = {name: _measured(_method(name, seed), testbed, available(device), memory_gb) for name in methods}
@@ -91,9 +102,12 @@ def compare(
 
 
 def _zoo(models: Mapping[str, nn.Module | str] | Sequence[str], seed: int) -> Zoo:
-    named = models if isinstance(models, Mapping) else {text: text for text in models}
     zoo = {}
-    for name, model in named.items():
+    for name, model in _named(models).items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"models must have texts for names, not {name!r}; take {str(name) or 'mine'!r}")
+        if name.endswith((TWIN, OTHERS)):
+            raise ValueError(f"no model may be named {name!r}: nulls have names that end so; take another name")
         if isinstance(model, str):
             networks.read(model)
             zoo[name] = ZooModel(name, MODEL, networks.architecture(model), partial(networks.load, model, seed))
@@ -103,6 +117,32 @@ def _zoo(models: Mapping[str, nn.Module | str] | Sequence[str], seed: int) -> Zo
         else:
             raise ValueError(f"{name} must be a torch.nn.Module, or a text that names one, not {type(model).__name__}")
     return zoo
+
+
+def _named(models: Mapping[str, nn.Module | str] | Sequence[str]) -> Mapping[str, nn.Module | str]:
+    if isinstance(models, Mapping):
+        return models
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        found = repr(models) if isinstance(models, str) else type(models).__name__
+    elif others := [type(model).__name__ for model in models if not isinstance(model, str)]:
+        found = f"a list with a {others[0]}"
+    else:
+        twice = [text for position, text in enumerate(models) if text in models[:position]]
+        if twice:
+            raise ValueError(f"models name {twice[0]} twice; leave one out, or give both a name: {{'one': ...}}")
+        return {text: text for text in models}
+    raise ValueError(
+        f"models must have names, {{'mine': module, ...}}, or be a list of texts that name them, not {found}"
+    )
+
+
+def _drawn(images: Tensor, count: int, seed: int) -> Tensor:
+    """So many of the images; neither their order nor that of those left out changes which."""
+    images = images.detach().float().cpu()
+    if images.ndim != 4 or len(images) <= count:
+        return images
+    order = sorted(range(len(images)), key=lambda position: fingerprint(images[position]))
+    return images[order][torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]]
 
 
 def _read(folder: str | Path, count: int, size: int, seed: int) -> Tensor:

@@ -1,13 +1,17 @@
 """What is known of a model before it is compared, and why two models cannot be."""
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from experiments.networks.forward import predictions
 from experiments.networks.misfit import refuse_misfit
-from experiments.storage.identity import digest, fingerprint
+from experiments.storage.identity import described, digest, fingerprint
+from modelgif_core.readout import centred_label, given_label, label_odds, predicted_class
+
+OF_CLASSES = frozenset(readout.__name__ for readout in (predicted_class, given_label, centred_label, label_odds))
+"""Names of the readouts that follow one of a model's classes."""
 
 
 class Facts(NamedTuple):
@@ -41,8 +45,25 @@ def facts(model: nn.Module, name: str, example: Tensor) -> Facts:
     )
 
 
-def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str) -> str:
-    """Why a method with these needs and this access cannot compare two models; empty if it can.
+def followed(represent: Any) -> str:
+    """The name of the readout that a method follows, by its representation or the configuration of that; "" for none.
+
+    >>> from functools import partial
+    >>> from modelgif_core import extract_field
+    >>> followed(partial(extract_field, readout=predicted_class))
+    'predicted_class'
+    """
+    settings = represent if isinstance(represent, Mapping) else getattr(represent, "keywords", {})
+    if readout := settings.get("readout"):
+        name = described(readout)
+        return name if isinstance(name, str) else name[0]
+    return followed(settings["represent"]) if "represent" in settings else ""
+
+
+def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str, readout: str = "") -> str:
+    """Why a method with these needs and this access that follows this readout cannot compare two models.
+
+    Empty if it can.
 
     >>> ten, two = (Facts(classes, True, 9, "", "") for classes in ("10", "2"))
     >>> why_not(ten, two, needs=["classifiers", "equal_classes"], access="label")
@@ -51,10 +72,15 @@ def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str)
     ''
     """
     for facts in (first, second):
-        if "x" in facts.outputs and {"classifiers", "equal_classes"} & set(needs):
-            return f"answers of {facts.outputs} are no classes"
+        if "x" in facts.outputs and readout in OF_CLASSES:
+            return f"answers of {facts.outputs} are no classes, which {readout} follows; channel_peaks takes them"
+        if {"classifiers", "equal_classes"} & set(needs):
+            if "x" in facts.outputs:
+                return f"answers of {facts.outputs} are no classes"
+            if facts.outputs == "1":  # whose largest is always the same, and whose softmax is always 1
+                return "one output is no set of classes"
         if not facts.head and "heads" in needs:
             return "no linear layer"
     if first.outputs != second.outputs and "equal_classes" in needs:
         return f"{first.outputs} and {second.outputs} classes"
-    return "weights of other shapes" if access == "weights" and first.layers != second.layers else ""
+    return "weights of other names or shapes" if access == "weights" and first.layers != second.layers else ""

@@ -6,7 +6,7 @@ timm network on the Hugging Face hub. `<file>@<network>` puts the tensors of a f
 `<package.module>:<factory>` calls a function of one's own, which returns a torch module.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -103,11 +103,12 @@ def load(text: str, seed: int) -> nn.Module:
     network, takes = _built(spec, seed)
     if spec.weights and spec.weights != PRETRAINED:
         file = Path(spec.weights)
-        weights = foreign.opened(file, file.read_bytes())
-        weights = weights.get("state_dict", weights)
-        last = list(network.state_dict())[-1]  # the head's bias, as networks are written
-        if last in weights and len(weights[last]) != len(network.state_dict()[last]) and spec.scheme in _LIBRARIES:
-            network, takes = _built(spec, seed, num_classes=len(weights[last]))
+        weights = _tensors(file)
+        if spec.scheme in _LIBRARIES:
+            last, own = list(network.state_dict().items())[-1]  # the head's bias, as networks are written
+            given = weights.get(last, own)
+            if given.ndim and own.ndim and len(given) != len(own):
+                network, takes = _built(spec, seed, num_classes=len(given))
         foreign.fill(network, weights, file=file, what=f"the weights of {spec.scheme}:{spec.name}")
     return (network if takes is None else Shown(network, takes)).eval()
 
@@ -121,6 +122,24 @@ def content(text: str) -> str:
     """Names what is in the file of weights; empty without one."""
     weights = read(text).weights
     return "" if weights in (None, PRETRAINED) else file_content(Path(weights))
+
+
+def _tensors(file: Path) -> Mapping[str, Tensor]:
+    """The tensors in a file by their names, whether they are all of it or its entry `state_dict`."""
+    found = foreign.opened(file, file.read_bytes())
+    weights = found.get("state_dict", found) if isinstance(found, Mapping) else found
+    if not isinstance(weights, Mapping):
+        raise ValueError(
+            f"{file} holds a {type(weights).__name__}, where tensors by their names are needed; save what a network's "
+            "state_dict() gives"
+        )
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ValueError(
+                f"{file} holds a {type(value).__name__} under {name!r}, where a tensor is needed; save what a "
+                "network's state_dict() gives, alone or as the entry 'state_dict'"
+            )
+    return weights
 
 
 def _built(spec: Spec, seed: int, **options: Any) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -194,6 +213,11 @@ def _known(library: str) -> Sequence[str]:
 
 
 def _factory(module: str, name: str) -> Callable[[], Any]:
+    if "/" in module or module.startswith(".") or module.endswith(".py"):
+        raise ValueError(
+            f"{module}:{name} names no model: {module!r} is a file, and a module that Python can import is needed, "
+            "named by dots, such as my.package; put the file's folder into PYTHONPATH, and leave .py out"
+        )
     try:
         found = import_module(module)
     except ImportError as error:

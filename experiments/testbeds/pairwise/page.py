@@ -10,7 +10,7 @@ from experiments.pages.section import NOTHING, probability, section
 from experiments.pages.sweep import Experiment
 from experiments.storage import record
 from experiments.testbeds.pairwise import pictures
-from experiments.testbeds.pairwise.facts import Facts, why_not
+from experiments.testbeds.pairwise.facts import Facts, followed, why_not
 from experiments.testbeds.pairwise.pictures import number, short
 
 
@@ -138,8 +138,8 @@ def _reasons(one: Compared) -> dict[str, list[str]]:
     for position, first in enumerate(one.asked):
         for second in one.asked[position + 1 :]:
             if not isfinite(one.square.loc[first, second]):
-                needs = one.method.get("needs") or ()
-                why = why_not(known[first], known[second], needs=needs, access=one.method["access"])
+                asks = {"needs": one.method.get("needs") or (), "access": one.method["access"]}
+                why = why_not(known[first], known[second], **asks, readout=followed(one.method["represent"]))
                 found.setdefault(why, []).append(f"{names[first]} – {names[second]}")
     return found
 

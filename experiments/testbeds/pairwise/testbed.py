@@ -15,7 +15,7 @@ from experiments.interfaces import Method, Pair, Report, Samples, Zoo
 from experiments.statistics import intervals
 from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import verdicts
-from experiments.testbeds.pairwise.facts import Facts, facts, why_not
+from experiments.testbeds.pairwise.facts import Facts, facts, followed, why_not
 from experiments.testbeds.pairwise.nulls import MODEL, NULL, OTHERS, TWIN, original
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -35,7 +35,7 @@ class Pairwise:
     """Names, or patterns of names (`unrelated_*`), of at least three models that are known to owe nothing to the
     others; they are compared, not judged."""
     level: float = 0.05
-    """How often it may happen that any of the judged pairs is called derived, though none is."""
+    """How often a method may call any of the judged pairs derived, though none is."""
 
     def __post_init__(self) -> None:
         roles = sorted({model.role for model in self.zoo.values()} - {MODEL, NULL})
@@ -60,7 +60,7 @@ class Pairwise:
 
     def _refuse_strangers(self) -> None:
         for pattern in self.strangers or ():
-            if not any(fnmatchcase(name, pattern) for name in self._models):
+            if not any(_named(name, pattern) for name in self._models):
                 has = nearest(pattern, self._models, "the models are")
                 raise ValueError(f"testbed.strangers: no model {pattern!r}; {has}")
         if self.strangers is not None and len(self._strangers) < verdicts.FEWEST:
@@ -78,7 +78,7 @@ class Pairwise:
     @property
     def _strangers(self) -> list[str]:
         wanted = self.strangers or ()
-        return [name for name in self._models if any(name == one or fnmatchcase(name, one) for one in wanted)]
+        return [name for name in self._models if any(_named(name, one) for one in wanted)]
 
     @property
     def _judged(self) -> list[str]:
@@ -102,7 +102,7 @@ class Pairwise:
 
     @property
     def hashes(self) -> list[str]:
-        """Names the very images, in their order."""
+        """Names the very images of the pool that a budget is drawn from, in their order."""
         return [fingerprint(image) for image in self.samples.inputs]
 
     def why_not(self, pair: Pair, method: Method) -> str:
@@ -110,7 +110,8 @@ class Pairwise:
         if method.access == "weights" and any(name.endswith(OTHERS) for name in pair):
             return "weights are compared without images"
         first, second = (self.facts[original(name)] for name in pair)
-        return why_not(first, second, needs=method.needs, access=method.access)
+        readout = followed(method.represent)
+        return why_not(first, second, needs=method.needs, access=method.access, readout=readout)
 
     def pairs(self) -> list[Pair]:
         """Each two models once, each with itself and its twin with new weights, all with others on other images."""
@@ -125,7 +126,7 @@ class Pairwise:
         Matrices: `distance`, square, NaN where two models cannot be compared; `pairs`, a row for each two models that
         can, nearest first, with the interval, the distances of both to their own twins, their distance when one of them
         is asked about other images, and, of pairs that are judged, p-values and verdict (`verdicts.judged`); `models`,
-        what is known of each; `samples`, which images were shown.
+        what is known of each; `samples`, the images of the pool that were drawn from.
         """
         intervals.refuse_dead(distances)
         back = distances.swaplevel().reindex(distances.index)
@@ -148,7 +149,11 @@ class Pairwise:
             ],
         }
         table = table.assign(**{name: values for name, values in nulls.items() if not all(np.isnan(values))})
-        metrics = {"models": len(names), "compared": len(two), "farthest_from_itself": float(np.diag(square).max())}
+        metrics = {
+            "models": len(names),
+            "compared": len(two),
+            "farthest_from_itself": float(np.fmax.reduce(np.diag(square))),
+        }
         if self.strangers:
             table = table.join(verdicts.judged(square, self._judged, self._strangers, self.level))
             metrics |= self._verdicts(square, table)
@@ -174,9 +179,14 @@ class Pairwise:
             "judged": len(found),
             "derived": int((found == "derived").sum()),
             "strangers": len(self._strangers),
-            "p_of_itself": float(np.max(selves)),
+            "p_of_itself": float(np.fmax.reduce(selves)),  # of those that are known
             "accused_strangers": verdicts.accused_strangers(square, self._judged, self._strangers, self.level),
         }
+
+
+def _named(name: str, pattern: str) -> bool:
+    """Whether a name is meant: it may itself hold what is special in patterns, such as brackets."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _value(found: dict[Pair, intervals.Estimate], first: str, second: str) -> float:

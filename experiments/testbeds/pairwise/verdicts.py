@@ -50,9 +50,11 @@ def p_of(square: pd.DataFrame, first: str, second: str, strangers: Sequence[str]
 
 
 def accused_strangers(square: pd.DataFrame, names: Sequence[str], strangers: Sequence[str], level: float) -> float:
-    """How often a stranger, held against the others, would be called derived of one of the names, without Holm.
+    """How often at most a stranger, held against the others, would be called derived of one of the names, without Holm.
 
-    What `p` is worth on these very models: it should be about the level. NaN with fewer than four strangers.
+    How often its `p` is at most the level, and what `p` is worth on these very models: it should be about the level.
+    A pair that is called derived is also nearer than every stranger, which is not asked here. NaN with fewer than four
+    strangers.
     """
     if len(strangers) <= FEWEST:
         return np.nan

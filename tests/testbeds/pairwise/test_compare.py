@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from experiments import compare
+from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import toy
 
 IMAGES = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -19,6 +20,22 @@ MODELS = {
     "stranger": toy.small_stranger(),
     "five": toy.small_other(),
 }
+PROGRAM = """
+import hydra, torch
+from hydra.core.global_hydra import GlobalHydra
+from experiments import compare
+from experiments.storage.configuration import part
+from experiments.testbeds.pairwise import toy
+
+@hydra.main(version_base="1.3", config_path=".", config_name="config")
+def main(cfg):
+    before = GlobalHydra.instance().hydra
+    compare({"a": toy.small(), "b": toy.small()}, torch.rand(3, 1, 8, 8), methods=["agreement"], nulls=False)
+    label = part("method", "modelgif")["label"].lower()
+    print(GlobalHydra.instance().hydra is before, label, cfg.mine)
+
+main()
+"""
 QUICK = {"methods": ["agreement", "cka_debiased"], "nulls": False}
 
 
@@ -31,6 +48,42 @@ def test_three_lines_give_a_table_of_every_two_models_with_the_images_that_were_
     assert table["cka_debiased", "distance"].notna().all()
     assert len(set(table.attrs["images"])) == 10
     assert table.attrs["models"].keys() == MODELS.keys()
+
+
+def test_models_of_one_output_have_no_classes_to_agree_on():
+    torch.manual_seed(0)
+    one, other = (nn.Sequential(nn.Flatten(), nn.Linear(64, 1)) for _ in range(2))
+    methods = ["agreement", "jsd", "cka_debiased"]
+    table = compare({"one": one, "other": other, "ten": toy.small()}, IMAGES, methods=methods, nulls=False)
+    for method in methods[:2]:
+        assert set(table[method, "n/a"]) == {"one output is no set of classes"}
+        assert table[method, "distance"].isna().all()
+    assert table["cka_debiased", "distance"].notna().all()
+
+
+def test_an_encoder_among_classifiers_leaves_their_distances():
+    encoder = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Tanh())
+    models = {"a": toy.small(), "b": toy.small_copied(), "encoder": encoder}
+    table = compare(models, IMAGES, methods=["modelgif"], nulls=False)["modelgif"]
+    assert table["distance"].notna().to_dict() == {("a", "b"): True, ("a", "encoder"): False, ("b", "encoder"): False}
+    why = "answers of 8x6x6 are no classes, which predicted_class follows; channel_peaks takes them"
+    assert table["n/a"].tolist() == ["", why, why]
+
+
+def test_the_images_that_are_named_are_those_that_were_shown_and_give_the_same_numbers():
+    table = compare(MODELS, IMAGES, methods=["modelgif", "agreement"], nulls=False, max_images=4)
+    assert len(table.attrs["images"]) == 4
+    assert table.attrs == compare(MODELS, IMAGES.flip(0), **QUICK, max_images=4).attrs
+    shown = torch.stack([image for image in IMAGES if fingerprint(image) in table.attrs["images"]])
+    assert table.equals(compare(MODELS, shown, methods=["modelgif", "agreement"], nulls=False))
+
+
+def test_a_program_that_hydra_runs_on_its_own_folder_may_compare(command, tmp_path):
+    (tmp_path / "config.yaml").write_text("mine: 1")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = command("program.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "modelgif", "1"]
 
 
 def test_the_order_of_models_and_images_changes_nothing():
@@ -71,6 +124,13 @@ def test_texts_and_a_folder_of_photographs_will_do(tmp_path):
     ("arguments", "said"),
     [
         (({"a": toy.small()}, IMAGES), "at least two models"),
+        (([toy.small(), toy.small()], IMAGES), r"models must have names, .* not a list with a Sequential"),
+        ((toy.small(), IMAGES), r"models must have names, .* not Sequential"),
+        (("timm:test_vit", IMAGES), r"models must have names, .* not 'timm:test_vit'"),
+        (({0: toy.small(), 1: toy.small()}, IMAGES), "models must have texts for names, not 0; take '0'"),
+        ((["timm:test_vit", "timm:test_vit", "timm:test_resnet"], IMAGES), "models name timm:test_vit twice"),
+        (({"a": toy.small(), "a (new weights)": toy.small()}, IMAGES), r"no model may be named 'a \(new weights\)'"),
+        ((MODELS, IMAGES.numpy()), r"images must be a tensor .* not ndarray; torch.from_numpy"),
         (({"a": toy.small(), "b": 3}, IMAGES), "b must be a torch.nn.Module, or a text that names one, not int"),
         ((MODELS, 255 * IMAGES), r"values in \[0, 1\]"),
         ((MODELS, "nowhere"), "there is no folder nowhere"),
@@ -80,6 +140,17 @@ def test_texts_and_a_folder_of_photographs_will_do(tmp_path):
 def test_mistakes_end_in_one_line(arguments, said):
     with pytest.raises(ValueError, match=said):
         compare(*arguments, **QUICK)
+
+
+@pytest.mark.parametrize("what", ["methods", "strangers"])
+def test_one_name_is_no_list_of_letters(what):
+    with pytest.raises(ValueError, match=rf"{what} must be a list of names, not the text 'jsd'; take \['jsd'\]"):
+        compare(MODELS, IMAGES, **{what: "jsd"})
+
+
+def test_no_images_at_all_are_refused():
+    with pytest.raises(ValueError, match="max_images must be at least 1, not 0"):
+        compare(MODELS, IMAGES, **QUICK, max_images=0)
 
 
 def test_a_method_that_is_none_is_refused_with_the_nearest():

@@ -8,17 +8,15 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from safetensors.torch import save_file
 from torch import nn
 
 import run
-from experiments.commands.refusal import Refused
 from experiments.interfaces import Samples, ZooModel
 from experiments.measure import measure
 from experiments.pages import __main__ as pages
 from experiments.pages import sweep
 from experiments.storage.configuration import composed, resolved
-from experiments.testbeds.pairwise import networks, nulls, page, pictures, toy, verdicts
+from experiments.testbeds.pairwise import nulls, page, pictures, verdicts
 from experiments.testbeds.pairwise.testbed import Pairwise
 from modelgif_core import Paths
 from modelgif_core.readout import predicted_class
@@ -87,7 +85,7 @@ def test_models_of_other_classes_are_compared_where_that_means_something(method)
     assert square.loc[OTHER, OTHER] == pytest.approx(0, abs=1e-6)
     assert square.loc[NAMES, OTHER].isna().all() == (method != "cka_debiased")
     why = {testbed.why_not((name, OTHER), instantiate(resolved(f"method={method}")["method"])) for name in NAMES}
-    expected = {"cka_debiased": "", "nearest_layer": "weights of other shapes"}
+    expected = {"cka_debiased": "", "nearest_layer": "weights of other names or shapes"}
     assert why == {expected.get(method, "10 and 5 classes")}
 
 
@@ -138,11 +136,25 @@ def test_with_enough_strangers_the_near_pair_alone_is_derived():
     assert report.metrics["accused_strangers"] <= 0.2
 
 
+def test_a_stranger_may_be_named_by_its_name_whatever_is_in_it():
+    assert compared(["a", "b", "s[1]", "s[2]", "s*"], strangers=["s[1]", "s[2]", "s*"])._judged == ["a", "b"]
+
+
 def test_three_strangers_that_are_all_equally_far_let_nothing_be_said():
     testbed = compared("abxyz", strangers=["x", "y", "z"])
     pairs = testbed.score(distances(testbed, ("a", "b"))).matrices["pairs"]
     assert pairs.loc[("a", "b"), ["p", "p_rank"]].tolist() == [0.25, 0.25]
     assert pairs["verdict"].dropna().tolist() == ["not told apart"]
+
+
+def test_a_model_that_cannot_be_compared_leaves_what_is_said_of_the_others():
+    testbed = compared("abcxyzw", strangers=["x", "y", "z", "w"])
+    spread = np.random.default_rng(0).normal(0.9, 0.02, 99)
+    whole = distances(testbed, ("b", "c"), far=lambda number: spread[number % 99])
+    report = testbed.score(whole[[("a" not in pair) for pair in whole.index]])
+    assert report.metrics["farthest_from_itself"] == 0
+    assert report.metrics["p_of_itself"] < 1e-3
+    assert report.matrices["pairs"]["verdict"].dropna().to_dict() == {("b", "c"): "derived"}
 
 
 def test_strangers_are_accused_about_as_often_as_said_where_distances_are_normal():
@@ -169,65 +181,6 @@ def test_strangers_are_accused_about_as_often_as_said_where_distances_are_normal
 def test_mistakes_are_refused_at_once(settings, said):
     with pytest.raises(ValueError, match=said):
         compared("abcd", **settings)
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        ("timm:resnet81", "timm has no network 'resnet81'; did you mean resnet18"),
-        ("nowhere.safetensors@timm:resnet18", "nowhere.safetensors is missing"),
-        ("resnet18", "names no model; the forms are"),
-        ("nosuch.module:factory", "there is no module 'nosuch.module'"),
-        ("torch:zeros", "cannot be called without arguments"),
-    ],
-)
-def test_a_text_that_names_no_model_says_what_does(model, said, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refused) as refusal:
-        run.main(composed(*TOY, f"testbed.zoo.models=[{model},{NAMES[0]}]", "method=agreement", "wandb=disabled"))
-    assert said in str(refusal.value)
-    assert not list(tmp_path.rglob("report.json"))
-
-
-def test_weights_that_change_under_their_name_are_measured_anew(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    texts = ["mine.safetensors@experiments.testbeds.pairwise.toy:small", NAMES[0]]
-    arguments = [*TOY, f"testbed.zoo.models=[{','.join(texts)}]", "method=agreement", "wandb=disabled"]
-
-    def done():
-        run.main(composed(*arguments))
-        return len(list(tmp_path.glob("results/runs/*/report.json"))), "finished before" in capsys.readouterr().out
-
-    save_file(toy.small().state_dict(), tmp_path / "mine.safetensors")
-    assert [done(), done()] == [(1, False), (1, True)]
-    save_file(toy.small_stranger().state_dict(), tmp_path / "mine.safetensors")
-    assert [done(), done()] == [(2, False), (2, True)]
-
-
-def test_weights_of_a_file_with_other_classes_bring_their_own_head(tmp_path):
-    other = networks.load("timm:test_resnet", 0).network
-    other.reset_classifier(7)
-    save_file(other.state_dict(), tmp_path / "seven.safetensors")
-    loaded = networks.load(f"{tmp_path}/seven.safetensors@timm:test_resnet", 0)
-    assert loaded(IMAGES).shape == (6, 7)
-
-
-def test_every_network_is_shown_the_same_pixels_in_its_own_size_and_colours():
-    grey = networks.Shown(nn.Identity(), {"input_size": (1, 8, 8), "mean": (0.5,), "std": (0.5,)})
-    colour = networks.Shown(nn.Identity(), {"input_size": (3, 8, 8), "mean": (0.5, 0.5, 0), "std": (0.5, 0.5, 1)})
-    alike = networks.Shown(nn.Identity(), {"input_size": (3, 8, 8), "mean": (0.5,), "std": (0.5,)})
-    for images in (IMAGES, IMAGES[:, :1]):
-        assert grey(images).shape == (6, 1, 8, 8)
-        assert colour(images).shape == alike(images).shape == (6, 3, 8, 8)
-    white, red = torch.ones(1, 3, 4, 4), torch.eye(3)[:1, :, None, None].expand(1, 3, 4, 4)
-    for image, in_grey, in_colour in [
-        (white, 1, [1, 1, 1]),
-        (0 * white, -1, [-1, -1, 0]),
-        (red, -1 / 3, [1, -1, 0]),  # a third of white's brightness
-        (white[:, :1], 1, [1, 1, 1]),
-    ]:
-        torch.testing.assert_close(grey(image), torch.full((1, 1, 8, 8), float(in_grey)))
-        torch.testing.assert_close(colour(image)[0, :, 4, 4], torch.tensor(in_colour).float())
 
 
 def test_settings_of_several_experiments_are_refused(capsys):
