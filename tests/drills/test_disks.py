@@ -15,7 +15,7 @@ PREPARE = [
     "experiments.prepare",
     "testbed=unlearning",
     "testbed.zoo.epochs=1",
-    "testbed.zoo.checkpoints=[1]",
+    "testbed.zoo.checkpoints=[]",
     "shards=99",
 ]
 EMBED = ["-m", "experiments.embed", *TOY, "method=modelgif/sketch"]

@@ -100,7 +100,7 @@ def unlearning(
         )
     beyond = [epoch for epoch in checkpoints if not 1 <= epoch < epochs]
     if beyond:
-        raise ValueError(f"checkpoints must be from 1 to {epochs - 1}, before training ends, unlike {beyond}")
+        raise ValueError(f"checkpoints must lie before the end of training, after epoch {epochs}, unlike {beyond}")
     refuse_unfit(unlearners, repelled, pulled, approximate)
     if dry_run:
         retrains, copies, checkpoints, epochs, train = 3, 1, (), 1, partial(train, batch_size=40)

@@ -161,7 +161,7 @@ def test_a_shorter_approximate_unlearning_ends_its_curve_and_is_ready(small):
 
 
 def test_checkpoints_beyond_the_training_are_refused(small):
-    with pytest.raises(ValueError, match=r"checkpoints must be from 1 to 3, before training ends, unlike \[0, 4, 5\]"):
+    with pytest.raises(ValueError, match=r"must lie before the end of training, after epoch 4, unlike \[0, 4, 5\]"):
         small(checkpoints=[0, 1, 3, 4, 5])
 
 
