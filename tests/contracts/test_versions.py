@@ -44,7 +44,7 @@ WINGS = {
 """What decides the weights, or the scenes."""
 PINNED = {
     "ip_protection": (4, "a1b8e5ddb772"),
-    "task_relatedness": (2, "9f67133506b2"),
+    "task_relatedness": (3, "32a8fb51c3c0"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "9063a3857241"),
 }

@@ -21,8 +21,7 @@ def gain(errors: np.ndarray) -> np.ndarray:
     """Share of the mean predictor's error that a source removes: 1 perfect, 0 useless, below 0 harmful.
 
     Args:
-        errors: (sources, targets, images), in units of the mean predictor's error on the training scenes. On evaluation
-            scenes that predictor may err less, as for vanishing_point; ranks within a target do not change by it.
+        errors: (sources, targets, images), in units of the mean predictor's error on the training scenes.
     """
     return 1 - errors.mean(2)
 

@@ -28,6 +28,7 @@ def reliability(found: Experiment) -> str:
             continue
         rows[title] = {
             "Halves of the scenes": decimal(mean(metrics, "ceiling/split_half/spearman_without")),
+            "All scenes (Spearman–Brown)": decimal(_lengthened(mean(metrics, "ceiling/split_half/spearman_without"))),
             "(with diagonal)": decimal(mean(metrics, "ceiling/split_half/spearman_with")),
             "Other zoo": decimal(_between(truths, diagonal=False)),
             "(other zoo, with diagonal)": decimal(_between(truths, diagonal=True)),
@@ -39,10 +40,10 @@ def reliability(found: Experiment) -> str:
         return "**How reliable the truth is**: not run."
     return section(
         "**How reliable the truth is**: mean column-wise Spearman between the affinities of two halves of the "
-        "scenes, and of two zoos; P(two tasks of one family are nearer in the truth than two of different ones); "
-        "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes (in units "
-        "of that predictor's error on the training scenes; held-out vanishing points lie nearer to the mean, so that "
-        "their share begins above 0); and how many independent targets the targets are worth, by the participation "
+        "scenes, what it would be between two sets as large as the whole (Spearman–Brown), and of two zoos; P(two tasks "
+        "of one family are nearer in the truth than two of different ones); "
+        "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes; and how "
+        "many independent targets the targets are worth, by the participation "
         "ratio of their affinities' correlations. Intervals over targets take all of them as independent and are too "
         "narrow by that much.",
         pd.DataFrame.from_dict(rows, orient="index"),
@@ -171,6 +172,15 @@ def _both(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.Series, pd.Serie
     ours, theirs = ours.align(theirs)
     known = ours.notna() & theirs.notna()
     return ours.where(known).mean(axis=1), theirs.where(known).mean(axis=1)
+
+
+def _lengthened(agreement: float) -> float:
+    """Agreement of two measurements of twice the length (Spearman, 1910; Brown, 1910).
+
+    >>> round(_lengthened(0.6), 2)
+    0.75
+    """
+    return 2 * agreement / (1 + agreement)
 
 
 def _between(truths: list[pd.DataFrame], *, diagonal: bool) -> float:

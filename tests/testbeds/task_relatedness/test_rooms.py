@@ -236,6 +236,27 @@ def test_reference_points_have_the_scale_of_the_encoders_that_learn_from_rooms(z
             rooms.references(cache="", scale=other, zoo_scale=samples["zoo_scale"])
 
 
+def test_reference_points_are_of_the_scenes_that_the_encoders_data_seed_draws(config):
+    for seed in (0, 3):
+        samples = config("testbed=task_relatedness", f"testbed.zoo.data_seed={seed}")["testbed"]["samples"]
+        assert samples["seed"] == seed
+    assert config("testbed=task_relatedness", "testbed/zoo=taskonomy")["testbed"]["samples"]["seed"] == 0
+
+
+def test_numbers_that_never_change_are_no_part_of_a_target(monkeypatch):
+    from experiments.testbeds.task_relatedness.rooms import standardised
+
+    numbers = torch.randn(50, 6) * 3
+    numbers[:, 1] = 0.25
+    dense = torch.randn(50, 2, 4, 4)
+    made = rooms.Rooms(torch.zeros(50, 3, 8, 8), {task: numbers if "layout" in task else dense for task in TASKS})
+    monkeypatch.setattr(standardised.rooms, "load", lambda part, **_: made)
+    found = standardised.standardised("fit", cache="none", scale="mini", seed=-1).targets
+    assert found["room_layout"].shape == (50, 5)
+    assert found["room_layout"].square().mean(0) == pytest.approx(1, abs=1e-4)
+    assert found["normal"].square().mean() == pytest.approx(1, abs=1e-4)
+
+
 def test_encoders_that_learn_from_something_else_take_rooms_of_any_scale(monkeypatch):
     monkeypatch.setattr(rooms, "load", lambda part, *, scale, **settings: rooms.Rooms(torch.zeros(len(scale)), {}))
     for elsewhere in (None, 0.5, "large"):

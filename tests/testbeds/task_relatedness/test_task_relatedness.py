@@ -14,7 +14,7 @@ from experiments.measure import measure
 from experiments.testbeds.task_relatedness import affinity, sound, transfer
 from experiments.testbeds.task_relatedness.rooms.standardised import Scenes
 from experiments.testbeds.task_relatedness.tasks import FAMILIES, TASKS
-from experiments.testbeds.task_relatedness.testbed import families, references
+from experiments.testbeds.task_relatedness.testbed import chance, families, references
 from experiments.training.recipe import Making
 
 TOY = ["testbed=task_relatedness", "testbed/zoo=toy_tasks", "testbed/samples=toy", "testbed.budget=16"]
@@ -80,6 +80,15 @@ def test_the_diagonal_alone_lifts_a_score_that_knows_nothing(testbed):
     metrics = testbed.score(distances(testbed, affinity.dissimilarity(testbed.affinity(testbed.zoo).affinity))).metrics
     control = "control/random_symmetric"
     assert metrics[f"{control}/spearman_with"] > metrics[f"{control}/spearman_without"]
+
+
+def test_chance_is_told_from_many_draws(testbed):
+    random, names = np.random.default_rng(0), [f"task{number}" for number in range(17)]
+    truth = pd.DataFrame(random.random((17, 17)), names, names)
+    one, many, same = (chance(truth, draws=draws) for draws in (1, 20, 20))
+    assert many == same
+    assert abs(many["spearman_without"]) < 0.05
+    assert one["spearman_without"] != many["spearman_without"]
 
 
 def test_a_second_score_leaves_out_encoders_that_hardly_learnt_and_targets_without_a_truth():
@@ -201,6 +210,33 @@ def test_a_linear_relation_is_found_exactly_and_noise_costs_what_the_mean_costs(
     assert found["noise"].mean() == pytest.approx(1, abs=0.1)
     trained = transfer.errors((maps[:40], maps[40:]), targets, probe=transfer.small_network)
     assert trained["linear"].mean() < 0.7 * dense.square().mean()
+
+
+def test_a_small_network_learns_from_few_rows_and_does_not_know_them_by_heart():
+    generator = torch.Generator().manual_seed(2)
+    features, noise = torch.randn(400, 8, generator=generator), torch.randn(400, 2, generator=generator)
+    bent = features[:, :2].abs() - 0.8
+    for targets, low, high in ((bent, 0, 0.6 * bent.square().mean()), (noise, 0.9, 1.2)):
+        predict = transfer.small_network(features[:300], targets[:300])
+        assert low < (predict(features[300:]) - targets[300:]).square().mean() < high
+
+
+def test_denoising_is_read_from_images_with_noise_which_no_other_part_has(monkeypatch):
+    from experiments.testbeds.task_relatedness import encoders
+
+    seen, images = {}, torch.rand(4, 3, 8, 8)
+
+    def errors(maps, targets, **_):
+        seen.update(dict.fromkeys(targets, maps))
+        return {}
+
+    monkeypatch.setattr(encoders.transfer, "errors", errors)
+    scenes = Scenes(images, dict.fromkeys(TASKS, torch.ones(4, 1)))
+    encoders._transfer(torch.nn.Identity(), lambda part: scenes, transfer.ridge)
+    assert set(seen) == set(TASKS)
+    fitted, judged = seen["denoising"]
+    assert len({image.numpy().tobytes() for image in (fitted[0], judged[0], images[1])}) == 3
+    assert all(torch.equal(part, images[1::2]) for part in seen["autoencoding"])
 
 
 def test_ridge_without_noise_agrees_with_scikit_learn():
