@@ -40,12 +40,11 @@ def reliability(found: Experiment) -> str:
         return "**How reliable the truth is**: not run."
     return section(
         "**How reliable the truth is**: mean column-wise Spearman between the affinities of two halves of the "
-        "scenes, what it would be between two sets as large as the whole (Spearman–Brown), and of two zoos; P(two tasks "
-        "of one family are nearer in the truth than two of different ones); "
-        "the least share of the mean predictor's error that any encoder-decoder removes on held-out scenes; and how "
-        "many independent targets the targets are worth, by the participation "
-        "ratio of their affinities' correlations. Intervals over targets take all of them as independent and are too "
-        "narrow by that much.",
+        "scenes, what it would be between two sets as large as the whole (Spearman–Brown), and of two zoos; P(two "
+        "tasks of one family are nearer in the truth than two of different ones); the least share of the mean "
+        "predictor's error that any encoder-decoder removes on held-out scenes; and how many independent targets the "
+        "targets are worth, by the participation ratio of their affinities' correlations. Intervals over targets take "
+        "all of them as independent and are too narrow by that much.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 
