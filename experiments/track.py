@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from experiments.commands.interrupts import interruptible
+from experiments.commands.refusal import reason
 from experiments.storage import tracking
 
 
@@ -21,15 +22,20 @@ def main(arguments: list[str]) -> int:
         there = len(tracking.recorded(chosen.results))
         print(f"{there - len(left)} of {there} recorded runs in {chosen.results} are with W&B")
         return 0
+    damaged = 0
     try:
         tracking.refuse_unsendable(chosen.results, "online")
         for done, folder in enumerate(left, start=1):
-            tracking.send(folder, chosen.results, project=chosen.project, mode="online")
-            print(f"{folder}: sent, {done} of {len(left)}")
-    except (OSError, ValueError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            try:
+                tracking.send(folder, chosen.results, project=chosen.project, mode="online")
+                print(f"{folder}: sent, {done} of {len(left)}")
+            except ValueError as error:  # of one record; the others can be sent
+                print(f"error: {reason(error)}", file=sys.stderr)
+                damaged += 1
+    except OSError as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
         return 1
-    return 0
+    return min(damaged, 1)
 
 
 if __name__ == "__main__":

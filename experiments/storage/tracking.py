@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import wandb
 
+from experiments.storage import record
 from experiments.storage.files import write
 
 Mode = Literal["online", "offline"]
@@ -52,8 +53,11 @@ def send(folder: Path, results: Path, *, project: str, mode: Mode) -> None:
 
     Raises:
         ConnectionError: if W&B does not take it; the record stays.
+        ValueError: if the record is damaged; names the file and the remedy.
     """
-    report = json.loads((folder / "report.json").read_text())
+    report = record.finished(folder)
+    if report is None:
+        raise ValueError(f"{folder} has no record")
     distances = pd.read_csv(folder / "distances.csv")
     try:
         run = wandb.init(

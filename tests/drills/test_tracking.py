@@ -68,8 +68,13 @@ def test_what_wandb_did_not_take_is_recorded_and_sent_later_and_only_once(progra
         assert tracking.missing(tmp_path / "results") == [report.parent]
 
         server.broken = False
+        damaged = report.parent.with_name("a_damaged_one")  # the first in order
+        damaged.mkdir()
+        (damaged / "report.json").write_text("{")
         sent = program("-m", "experiments.track", "--missing", address=server.address)
-        assert sent.returncode == 0, sent.stderr
+        assert sent.returncode == 1
+        assert "error: results/runs/a_damaged_one/report.json is damaged" in sent.stderr
+        (damaged / "report.json").unlink()
         assert server.taken == [report.parent.name]
         again = program("-m", "experiments.track", "--missing", address=server.address)
         assert again.returncode == 0, again.stderr
