@@ -119,20 +119,20 @@ def logit_shift(making: Making) -> nn.Module:
     return fakes.logit_shift(making.parents[0], making.data.retain, seed=making.seed)
 
 
-def fake_repel(making: Making, *, readout: Readout, **settings: Any) -> nn.Module:
-    """Keeps its predictions while its field is driven away from the reference's, on the forgotten training images."""
-    parts = (making.data.retain, making.data.forget, _probes(making.data.forget))
+def fake_repel(making: Making, *, readout: Readout, images: int = 256, **settings: Any) -> nn.Module:
+    """Keeps its predictions while its field is driven away from the reference's, on `images` forgotten ones."""
+    parts = (making.data.retain, making.data.forget, _probes(making.data.forget, images))
     return fakes.fake_repel(making.parents[0], *parts, seed=making.seed, readout=readout, **settings)
 
 
-def fake_pull(making: Making, *, readout: Readout, **settings: Any) -> nn.Module:
-    """Keeps its predictions while its field is pulled toward models that the cheat retrained, on those images."""
-    parts = (making.data.retain, making.data.forget, _probes(making.data.forget))
+def fake_pull(making: Making, *, readout: Readout, images: int = 256, **settings: Any) -> nn.Module:
+    """Keeps its predictions while its field is pulled toward models that the cheat retrained, on those."""
+    parts = (making.data.retain, making.data.forget, _probes(making.data.forget, images))
     model, *targets = making.parents
     return fakes.fake_pull(model, targets, *parts, seed=making.seed, readout=readout, **settings)
 
 
-def _probes(samples: Samples) -> Paths:
+def _probes(samples: Samples, images: int) -> Paths:
     """The verifier's paths, as a cheat would guess them: from the mean colour to forgotten training images."""
     start = samples.inputs.mean((0, 2, 3), keepdim=True)
-    return Paths(start, samples.inputs[:256], None if samples.labels is None else samples.labels[:256])
+    return Paths(start, samples.inputs[:images], None if samples.labels is None else samples.labels[:images])
