@@ -17,7 +17,7 @@ from experiments.commands.interrupts import interruptible
 from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages import standing as standings
 from experiments.pages import sweep
-from experiments.pages.standing import SCALES, Standing, composed, of_scale, standing
+from experiments.pages.standing import SCALES, Standing, of_scale, shared, standing
 from experiments.pages.sweep import look_up
 from experiments.status import show, spent
 from experiments.storage import configuration
@@ -95,7 +95,7 @@ def settings(arguments: Sequence[str]) -> dict[str, str]:
 
 def for_experiment(name: str, given: Mapping[str, str]) -> list[str]:
     """Those settings that the experiment has, as words for `run.py`: top-level ones, and folders that it asks for."""
-    _, config = composed(name, Path(given.get("cache", "cache")))
+    config = shared(name)
     return [f"{key}={value}" for key, value in given.items() if key not in OWN and _has(config, key)]
 
 

@@ -1,19 +1,15 @@
 """How far an experiment is: which of its runs are done, refused, running, failed or missing, and what is to go."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
 from experiments.pages import sweep
 from experiments.storage import configuration, failure, record
-from experiments.storage.files import ROOT, held, write
+from experiments.storage.files import ROOT, held
 from experiments.study import plan
 
 RECORDED = ROOT / "results" / "recorded"
@@ -92,11 +88,12 @@ def standing(
             recorded ones say no more than how long the others will take.
     """
     given = given or {}
-    jobs, first = composed(name, Path(given.get("cache", "cache")))
     own = Path(given.get("results", "results")) / "runs"
     if name in configuration.names("study"):
         return of_study(name, own, recorded or RECORDED, recorded_count=bool(recorded))
-    return judged(name, jobs, own, recorded or RECORDED, missing(name, first, given), recorded_count=bool(recorded))
+    jobs = [(record.folder(config).name, config["method"]["label"]) for config in sweep.jobs(name)]
+    needs = missing(name, shared(name), given)
+    return judged(name, jobs, own, recorded or RECORDED, needs, recorded_count=bool(recorded))
 
 
 def judged(
@@ -165,33 +162,11 @@ def of_scale(scale: str) -> list[str]:
     return [name for name in configuration.names("page") if sweep.page(name).get("scale") == scale]
 
 
-def composed(name: str, cache: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-    """The experiment's jobs as (folder, method's label), and the first one's configuration.
-
-    Composing a large sweep takes longer than looking for its runs, so the outcome is kept in `cache`, under a name
-    made of all configurations and all code. A study has no jobs before it is done, but what all of them share.
-    """
+def shared(name: str) -> dict[str, Any]:
+    """The configuration of the first job; of a study, which has no jobs before it is done, what all of them share."""
     if name in configuration.names("study"):
-        return [], configuration.resolved(*plan.plan(name)["base"])
-    file = cache / "sweeps" / f"{name}-{_sources()}.json"
-    with suppress(OSError, ValueError):
-        kept = json.loads(file.read_text())
-        return [(folder, label) for folder, label in kept["jobs"]], kept["first"]
-    configs = sweep.jobs(name)
-    jobs = [(record.folder(config).name, config["method"]["label"]) for config in configs]
-    with suppress(OSError):  # where nothing can be written, it is composed again
-        write(file, json.dumps({"jobs": jobs, "first": configs[0]}, default=str).encode())
-    return jobs, configs[0]
-
-
-@cache
-def _sources() -> str:
-    """Names everything that a composed sweep depends on."""
-    total = hashlib.sha256()
-    for part, pattern in (("conf", "*.yaml"), ("experiments", "*.py"), ("modelgif_core", "*.py")):
-        for file in sorted((ROOT / part).rglob(pattern)):
-            total.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
-    return total.hexdigest()[:12]
+        return configuration.resolved(*plan.plan(name)["base"])
+    return sweep.jobs(name)[0]
 
 
 def _seconds(folder: Path) -> float | None:

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments.commands.door import admitted
-from experiments.storage import configuration, record
+from experiments.storage import configuration, identity, record
 from experiments.study import plan
 
 
@@ -112,7 +112,15 @@ def command(name: str, given: tuple[str, ...] = ()) -> str:
 
 @cache
 def jobs(name: str, given: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The composed configuration of every job of the experiment's sweep, in order; what is given goes before."""
+    """The composed configuration of every job of the experiment's sweep, in order; what is given goes before.
+
+    Composing all experiments takes minutes, so what comes of it is kept until a configuration or a program changes.
+    """
+    title = "-".join([name, *([identity.digest(given)] if given else [])])
+    return configuration.kept(title, partial(_composed, name, given))
+
+
+def _composed(name: str, given: tuple[str, ...]) -> list[dict[str, Any]]:
     chosen = f"experiment={name}"
     swept = dict(configuration.composed(chosen, hydra=True).hydra.sweeper.params or {})
     anew = dict(one.split("=", 1) for one in given if one.partition("=")[0] in swept)

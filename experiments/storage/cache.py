@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from experiments.storage.weights import load_facts
 
-MADE = ("*.safetensors", "*.state", "*.partial", "*.lock")
+MADE = ("*.safetensors", "*.state", "*.partial", "*.lock", "sweeps/*.json")
 """What the suite makes in a cache; downloads are left alone, and so is what is not the suite's."""
 
 

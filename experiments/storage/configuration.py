@@ -1,17 +1,23 @@
 """The configuration that `run.py` would compose, for programs that start no run: pages, benchmarks, tests."""
 
 import copy
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, cast
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.storage.files import ROOT
+from experiments.storage.files import ROOT, write
+
+Plain = TypeVar("Plain")
 
 
 def composed(*overrides: str, hydra: bool = False) -> DictConfig:
@@ -87,6 +93,35 @@ def part(group: str, name: str, *others: str) -> dict[str, Any]:
     with _composing():
         chosen = compose(overrides=[f"+{choice}" for choice in (f"{group}={name}", *others)])
     return cast(dict[str, Any], OmegaConf.to_container(chosen))[group]
+
+
+def kept(name: str, make: Callable[[], Plain], folder: Path = ROOT / "cache" / "sweeps") -> Plain:
+    """The plain values that `make` gives: from a file in the folder while all configurations and programs are the same.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     kept("seeds", lambda: [0, 1], Path(folder)), kept("seeds", lambda: [2, 3], Path(folder))
+    ([0, 1], [0, 1])
+    """
+    file = folder / f"{name}.json"
+    with suppress(OSError, ValueError):
+        found = json.loads(file.read_text())
+        if found["sources"] == _sources():
+            return found["made"]
+    content = json.dumps({"sources": _sources(), "made": make()})
+    with suppress(OSError):  # where nothing can be written, it is made again
+        write(file, content.encode())
+    return json.loads(content)["made"]
+
+
+@cache
+def _sources() -> str:
+    """Names everything that a composed configuration depends on."""
+    total = hashlib.sha256(" ".join(map(version, ("hydra-core", "omegaconf", "pydantic"))).encode())
+    for part, pattern in (("conf", "*.yaml"), ("experiments", "*.py"), ("modelgif_core", "*.py")):
+        for file in sorted((ROOT / part).rglob(pattern)):
+            total.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
+    return total.hexdigest()
 
 
 def names(group: str) -> list[str]:

@@ -120,7 +120,9 @@ def test_a_verifier_repeats_itself_is_zero_on_a_twin_and_leaves_the_model_as_it_
     table, cost = measure(testbed, verifier, torch.device("cpu"))
     again, _ = measure(testbed, verifier, torch.device("cpu"))
     assert table.equals(again)
-    assert (table.loc[("original", "twin")] <= 1e-15).all()  # on some processors the cosine of equal matrices is 1 - eps
+    assert (
+        table.loc[("original", "twin")] <= 1e-15
+    ).all()  # on some processors the cosine of equal matrices is 1 - eps
     assert (table >= 0).all(axis=None)
     assert cost["cost/forward_per_model"] > 0
 

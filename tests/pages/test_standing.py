@@ -1,6 +1,7 @@
 """How far an experiment is: by what lies in two folders, by locks that are held, by folders that are not there."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -158,14 +159,17 @@ def test_an_unknown_experiment_is_refused_with_the_nearest(capsys):
 
 def test_a_composed_sweep_is_kept_and_composed_again_after_a_change(tmp_path, monkeypatch):
     calls = []
-    job = {"method": {"label": "Fields"}}
-    monkeypatch.setattr(sweep, "jobs", lambda name: calls.append(name) or [job])
-    monkeypatch.setattr(record, "folder", lambda config: tmp_path / "abc")
-    assert standing.composed("toy", tmp_path) == standing.composed("toy", tmp_path) == ([("abc", "Fields")], job)
-    assert calls == ["toy"]
-    monkeypatch.setattr(standing, "_sources", lambda: "changed")
-    standing.composed("toy", tmp_path)
-    assert calls == ["toy", "toy"]
+    keep = partial(configuration.kept, "toy", lambda: calls.append(1) or [{"seed": len(calls)}], tmp_path)
+    assert keep() == keep() == [{"seed": 1}]
+    monkeypatch.setattr(configuration, "_sources", lambda: "changed")
+    assert keep() == keep() == [{"seed": 2}]
+    (tmp_path / "toy.json").write_text("half")
+    assert keep() == [{"seed": 3}]
+    assert [file.name for file in tmp_path.iterdir()] == ["toy.json"]
+
+
+def test_what_is_kept_of_a_sweep_is_what_is_composed():
+    assert sweep.jobs("demo") == sweep._composed("demo", ())
 
 
 @pytest.mark.parametrize("name", configuration.names("page"))
@@ -178,8 +182,8 @@ def test_every_page_says_its_scale_itself(name):
 
 
 @pytest.mark.parametrize("name", configuration.names("page"))
-def test_a_page_names_every_folder_that_its_experiment_needs(name, tmp_path):
-    _, config = standing.composed(name, tmp_path)
+def test_a_page_names_every_folder_that_its_experiment_needs(name):
+    config = standing.shared(name)
     needs = sweep.page(name).get("needs") or {}
     there = {sweep.look_up(config, key) for key in needs}
     fetched = {config["testbed"]["zoo"].get("root")} if "url" in config["testbed"]["zoo"] else set()
