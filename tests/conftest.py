@@ -1,9 +1,11 @@
 """The real `conf/`, composed; one thread, because with both cores busy two are slower than one."""
 
+import copy
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,11 @@ def without_shape_checks() -> Iterator[None]:
 
 @pytest.fixture
 def config() -> Callable[..., dict[str, Any]]:
-    return configuration.resolved
+    """What these overrides compose to; what is composed again and again by tests is composed once."""
+    return lambda *overrides: copy.deepcopy(_resolved(*overrides))
+
+
+_resolved = cache(configuration.resolved)
 
 
 @pytest.fixture
