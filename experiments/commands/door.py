@@ -74,11 +74,11 @@ def admitted(config: DictConfig) -> dict[str, Any]:
     for key in KEYS:
         if key not in config:
             raise ValueError(f"{key} is missing, and no run is without it")
-    for key in sorted(OmegaConf.missing_keys(config)):
-        raise ValueError(f"{key} is missing: give it a value")
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        for missing in sorted(OmegaConf.missing_keys(config)):
+            raise ValueError(f"{missing} is missing: give it a value") from None
         raise ValueError(str(error)) from error
     try:
         return {key: fitting(key, plain[key], kind) for key, kind in KEYS.items()}
