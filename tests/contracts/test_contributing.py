@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -32,6 +33,7 @@ def test_there_is_a_recipe_for_everything_that_can_be_added():
     assert [recipe.lower() for recipe in RECIPES] == re.findall(r"^\| \[(a [^\]]*)\]", TEXT, flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_every_recipe_works_as_it_stands(tmp_path):
     for name in ("experiments", "modelgif_core", "conf", "run.py"):
         source, goal = ROOT / name, tmp_path / name

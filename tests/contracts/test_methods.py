@@ -42,8 +42,12 @@ QUICK = {
     "adv_tra": ["method.queries.length=8"],  # which the toy budget is a multiple of
     "zest": ["method.queries.masks=60"],
     "zest_few": ["method.queries.masks=60"],
-    "relearn_alone": ["method.represent.cap=30"],
-    "relearn_time": ["method.represent.cap=30"],
+    "relearn_alone": ["method.represent.cap=10"],
+    "relearn_time": ["method.represent.cap=4"],
+    "lite_guard": ["method.queries.steps=100"],
+    "lite_guard_checkpoints": ["method.queries.steps=100"],
+    "ipguard": ["method.queries.iterations=200"],
+    "cae": ["method.queries.steps=40"],
     "dataset_inference": ["method.queries.examples=40"],
 }
 """Settings that take less time than a test may, made smaller."""

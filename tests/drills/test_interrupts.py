@@ -74,9 +74,9 @@ linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="look
     [
         ("run", signal.SIGINT),
         ("run", signal.SIGTERM),
-        ("submitit_local", signal.SIGINT),
-        ("processes", signal.SIGTERM),
-        ("prepare", signal.SIGTERM),
+        pytest.param("submitit_local", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("processes", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("prepare", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_in_one_line_that_says_how_to_go_on(name, number, tmp_path):

@@ -79,6 +79,7 @@ def test_a_killed_worker_leaves_no_record_and_the_same_command_finishes_its_work
     tally("`kill -9` of a launcher's worker", 1, survived="the same command finishes its work, with the same bytes")
 
 
+@pytest.mark.slow
 def test_of_two_workers_on_one_run_one_measures_and_the_other_waits_for_its_record(tmp_path):
     arguments = [sys.executable, RUN, *TOY, "wandb=disabled", "method.represent.steps=2"]
     both = [subprocess.Popen(arguments, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE) for _ in range(2)]

@@ -28,7 +28,7 @@ def toy(monkeypatch, tmp_path):
     made = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reproduce, "of_scale", lambda scale: list(found))
-    monkeypatch.setattr(reproduce, "composed", lambda name, cache: ([], configs[name]))
+    monkeypatch.setattr(reproduce, "shared", configs.__getitem__)
     monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: found[name])
     monkeypatch.setattr(reproduce, "made", lambda name, words, results: made.append((name, list(words))) or True)
     return made

@@ -54,6 +54,7 @@ def test_the_last_part_writes_the_table(command, tmp_path):
     assert pd.read_csv(tables[0], index_col=0).shape == (64, 64)
 
 
+@pytest.mark.slow
 def test_other_images_in_the_same_place_have_vectors_of_their_own_and_files_stay_in_their_folder(command, tmp_path):
     save_file(networks.load("timm:test_resnet", 3).network.state_dict(), tmp_path / "mine.safetensors")
     models = [f"{tmp_path}/mine.safetensors@timm:test_resnet", "mine.safetensors@timm:test_resnet"]
