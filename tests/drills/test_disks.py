@@ -54,7 +54,8 @@ def test_where_files_cannot_grow_a_run_ends_in_one_line_without_a_record(size, c
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    done = command(*RUN, preexec_fn=limit)
+    # -B: Python would keep a half-written compiled module as a whole one, for every later program
+    done = command("-B", *RUN, preexec_fn=limit)
     assert done.returncode == 1
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
