@@ -65,6 +65,11 @@ def test_the_interval_of_a_mean_is_students_and_leaves_out_what_is_not_there():
     assert mean([1.0, np.nan, 2.0, 3.0]) == expected
 
 
+def test_a_mean_of_answers_that_all_agree_leaves_open_what_more_images_might_say():
+    assert mean([0.0] * 24) == pytest.approx((0, 0, 1 - 0.025 ** (1 / 24)))
+    assert mean([1.0, 1.0, np.nan, 0.0]) == proportion(2, 3)
+
+
 def test_an_auc_without_models_on_one_side_is_refused():
     with pytest.raises(ValueError, match="0 related and 1 unrelated"):
         auc([], [1.0])
