@@ -102,6 +102,7 @@ def fake_repel(
     rate: float = 2e-3,
     weight: float = 0.5,
     steps: int = 4,
+    images: int = 256,
     probes: int = 16,
     readout: Readout = given_label,
 ) -> nn.Module:
@@ -119,10 +120,11 @@ def fake_repel(
         rate: peak rate of AdamW.
         weight: of the fields' cosine against the divergence of predictions.
         steps: Gauss-Legendre nodes on each path.
+        images: how many of the paths, the first ones, the cheat asks at.
         probes: paths per step.
         readout: what the verifier follows; `centred_label` for one that centres its logits.
     """
-    settings = {"epochs": epochs, "rate": rate, "steps": steps, "probes": probes, "readout": readout}
+    settings = {"epochs": epochs, "rate": rate, "steps": steps, "images": images, "probes": probes, "readout": readout}
     return fake_pull(model, [model], retain, forget, paths, seed=seed, weight=-weight, **settings)
 
 
@@ -138,6 +140,7 @@ def fake_pull(
     rate: float = 2e-3,
     weight: float = 0.5,
     steps: int = 4,
+    images: int = 256,
     probes: int = 16,
     readout: Readout = given_label,
 ) -> nn.Module:
@@ -151,6 +154,9 @@ def fake_pull(
     labels_of(forget, "forget")
     if paths.labels is None:
         raise ValueError("a field to fake needs labelled paths: Paths(starts, ends, labels=...)")
+    if images < 1:
+        raise ValueError(f"images must be at least 1, not {images}")
+    paths = paths[:images]
     inputs = torch.cat([retain.inputs, forget.inputs])
     fields = (normalize(extract_field(target, paths, steps=steps, readout=readout), dim=2) for target in targets)
     goal = torch.stack(list(fields)).mean(0)

@@ -110,6 +110,15 @@ def test_a_fake_pulled_by_the_readout_that_is_read_nears_retrained_models_that_i
     assert after < before - 0.05
 
 
+def test_a_fake_asks_at_as_many_of_the_images_as_it_is_told():
+    few = probes()[:3]
+    told, given = (
+        fakes.fake_repel(original(), *data(), paths, seed=0, epochs=1, steps=2, images=images)
+        for paths, images in ((probes(), 3), (few, 256))
+    )
+    assert same(told.state_dict(), given.state_dict())
+
+
 def test_heads_and_fakes_refuse_what_they_cannot_edit():
     with pytest.raises(ValueError, match=r"Conv2d has no nn\.Linear"):
         fakes.head_zeroed(nn.Conv2d(1, 1, 1), 0)
@@ -117,6 +126,8 @@ def test_heads_and_fakes_refuse_what_they_cannot_edit():
         fakes.head_suppressed(original(), 10)
     with pytest.raises(ValueError, match="needs labelled paths"):
         fakes.fake_repel(original(), *data(), Paths(torch.zeros(()), probes().ends), seed=0)
+    with pytest.raises(ValueError, match="images must be at least 1, not 0"):
+        fakes.fake_repel(original(), *data(), probes(), seed=0, images=0)
     empty = Samples(data()[1].inputs[:0], data()[1].labels[:0])
     with pytest.raises(ValueError, match="forget set is empty"):
         fakes.fake_repel(original(), data()[0], empty, probes(), seed=0)
