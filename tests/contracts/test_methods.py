@@ -40,8 +40,8 @@ QUICK = {
     "ana_fp": ["method.queries.steps=40", "method.queries.candidates=32"],
     "meta_finger": ["method.queries.rounds=2", "method.queries.candidates=24"],
     "adv_tra": ["method.queries.length=8"],  # which the toy budget is a multiple of
-    "zest": ["method.queries.masks=60"],
-    "zest_few": ["method.queries.masks=60"],
+    "zest": ["method.queries.masks=30"],
+    "zest_few": ["method.queries.masks=30"],
     "relearn_alone": ["method.represent.cap=10"],
     "relearn_time": ["method.represent.cap=4"],
     "lite_guard": ["method.queries.steps=100"],

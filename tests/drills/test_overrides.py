@@ -201,7 +201,7 @@ def command(monkeypatch, tmp_path, capfd):
 def test_any_command_line_ends_in_one_line_or_does_what_it_says(command):
     ends: Counter[str] = Counter()
 
-    @search(cases(40, 300), LINES)
+    @search(cases(20, 300), LINES)
     def put(line: Line) -> None:
         said, config = command(line.words)
         ends["let in" if config else "refused"] += 1

@@ -51,6 +51,7 @@ LAUNCHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", list(LAUNCHERS)[: cases(1, 3)])
 @pytest.mark.parametrize("mix", list(MIXES)[: cases(1, len(MIXES))])
 def test_good_jobs_finish_and_failed_ones_are_named_with_reason_and_folder(mix, launcher, command, tmp_path):

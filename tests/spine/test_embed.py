@@ -44,6 +44,7 @@ def test_the_table_of_distances_is_that_of_the_sketched_method(parts, tmp_path):
     assert distances(tmp_path, list(pair)).loc[pair] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_last_part_writes_the_table(command, tmp_path):
     for shard, left in ((0, 32), (1, 0)):
         done = command("-m", "experiments.embed", *SKETCH, f"shard={shard}", "shards=2")
