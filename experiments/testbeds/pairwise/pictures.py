@@ -53,10 +53,13 @@ def coloured(squares: Mapping[str, pd.DataFrame], *, columns: int = 3) -> Figure
 
 
 def grown(squares: Mapping[str, pd.DataFrame], *, columns: int = 3) -> Figure | None:
-    """Trees of distances side by side, by average linkage; what cannot be compared is left out. None without any."""
+    """Trees of distances side by side, by average linkage; None without any.
+
+    Models that cannot be compared are left out, and distances that are all 0, which have no branches.
+    """
     from scipy.cluster.hierarchy import dendrogram
 
-    shown = {title: whole for title, square in squares.items() if len(whole := comparable(square)) > 1}
+    shown = {title: whole for title, square in squares.items() if (whole := comparable(square)).to_numpy().any()}
     if not shown:
         return None
     across = min(columns, len(shown))

@@ -224,6 +224,7 @@ def test_what_cannot_be_compared_is_left_out_of_a_tree():
     square = pd.DataFrame([[0, 0.1, np.nan], [0.1, 0, np.nan], [np.nan, np.nan, 0]], list("abc"), list("abc"))
     assert list(pictures.comparable(square).index) == ["a", "b"]
     assert pictures.grown({"none": square.loc[["c"], ["c"]]}) is None
+    assert pictures.grown({"the same": 0 * square.loc[["a", "b"], ["a", "b"]]}) is None
 
 
 def test_the_zoo_of_digits_asks_about_a_victim_and_copies_and_has_strangers_of_every_architecture():
