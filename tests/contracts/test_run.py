@@ -160,13 +160,8 @@ def test_a_finished_run_is_not_passed_off_as_one_on_other_images(tmp_path, monke
     assert "was measured on other images (here)" in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        pytest.param(["hydra/launcher=basic"], id="one", marks=pytest.mark.slow),
-        pytest.param([], id="two"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [["hydra/launcher=basic"], []], ids=["one", "two"])
 def test_the_smoke_experiment_runs_both_its_methods_and_each_is_a_run_of_wandb_offline(launcher, command, tmp_path):
     done = command(RUN, "experiment=smoke", *launcher)
     assert done.returncode == 0, done.stderr
