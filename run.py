@@ -20,6 +20,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from experiments.commands.answers import refuse_others, remember
 from experiments.commands.door import admitted, enter
 from experiments.commands.interrupts import interruptible
 from experiments.commands.refusal import one_line
@@ -54,6 +55,7 @@ def main(cfg: DictConfig) -> str:
 
             record.forget(folder)
             saved = run(config, folder)
+        remember(config, folder)
         send(config, folder)
     closing.show(config, folder, saved)
     return "done"
@@ -106,10 +108,7 @@ def answered(config: dict[str, Any], folder: Path) -> bool:
     finished = None if config["rerun"] else record.finished(folder, folder.name)
     if finished is None:
         return False
-    if record.places(finished["config"]["testbed"]) != record.places(config["testbed"]):
-        from experiments.job import refuse_other_images
-
-        refuse_other_images(config, finished, folder)
+    refuse_others(config, finished, folder)
     print(f"{record.title(config)}: finished before, see {folder} (rerun=true measures again)")
     closing.show(config, folder, finished)
     return True

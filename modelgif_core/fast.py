@@ -73,6 +73,14 @@ class Fast:
 
 
 @contextmanager
+def own_precision(device: torch.device) -> Iterator[None]:
+    """A model's own precision, with all its digits, inside, whatever `torch.autocast` a caller is in."""
+    known = torch.amp.is_autocast_available(device.type)
+    with float32_products("ieee"), torch.autocast(device.type, enabled=False) if known else nullcontext():
+        yield
+
+
+@contextmanager
 def float32_products(precision: str) -> Iterator[None]:
     """Products of float32 in `ieee` (all its digits) or `tf32` (ten bits, on NVIDIA) inside; as before, afterwards.
 

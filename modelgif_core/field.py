@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from modelgif_core.fast import Fast, float32_products
+from modelgif_core.fast import Fast, own_precision
 from modelgif_core.paths import Paths, widest
 from modelgif_core.prepared import Prepared, computes_in, prepared
 from modelgif_core.quadrature import Rule, gauss_legendre
@@ -70,7 +70,7 @@ def extract_field(
     if not isinstance(model, Prepared) and len(paths) * steps >= WORTH_PREPARING:
         model = prepared(model, paths.ends[:1])
 
-    with _frozen(model), torch.inference_mode(False), torch.enable_grad(), float32_products("ieee"):
+    with _frozen(model), torch.inference_mode(False), torch.enable_grad(), own_precision(like.device):
         exact = torch.float64 if like.dtype == torch.float64 else torch.float32
         starts, ends = (points.detach().to(like.device, exact) for points in (paths.starts, paths.ends))
         nodes, weights = (numbers.to(exact).to(like.device) for numbers in rule(steps))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from modelgif_core.fast import float32_products
+from modelgif_core.fast import own_precision
 
 LAYERS = {nn.BatchNorm1d: (nn.Linear, nn.Conv1d), nn.BatchNorm2d: (nn.Conv2d,), nn.BatchNorm3d: (nn.Conv3d,)}
 NORMS = tuple(LAYERS)
@@ -23,13 +23,13 @@ def fold_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     """A frozen copy in eval mode whose BatchNorms are part of the layers before them, as far as they can be.
 
     Which layer feeds which is seen in a forward pass of the example (n, ...), so that any Python in between is fine.
-    What is not seen there (a layer whose output goes elsewhere, too) shows in the outputs: unless they are equal to
-    rounding, nothing is folded. A subclass of BatchNorm that has parts (timm's, with drop and activation) is taken for
-    BatchNorm followed by them. Weights that stay as they are, and hooks, are shared with the model; the example lies on
-    its device and has its precision.
+    What is not seen there (a layer whose output goes elsewhere, too) shows in its outputs: unless they are equal to
+    rounding, nothing is folded. A network that goes other ways on other inputs asks for an example of each. A subclass
+    of BatchNorm that has parts (timm's, with drop and activation) is taken for BatchNorm followed by them. Weights that
+    stay as they are, and hooks, are shared with the model; the example lies on its device and has its precision.
     """
     # In lower precision the two outputs would differ by more than rounding.
-    with torch.inference_mode(False), torch.no_grad(), float32_products("ieee"):
+    with torch.inference_mode(False), torch.no_grad(), own_precision(example.device):
         frozen = frozen_copy(model)
         if not any(isinstance(part, NORMS) for part in frozen.modules()):
             return frozen

@@ -32,6 +32,8 @@ class Paths:
     def __post_init__(self) -> None:
         if self.ends.ndim < 2 or len(self.ends) == 0:
             raise ValueError(f"ends must be (paths, ...) with at least one path, not {tuple(self.ends.shape)}")
+        if not self.ends.is_floating_point():
+            raise ValueError(f"ends must be floating-point numbers, not {self.ends.dtype}: there is no way between")
         try:
             object.__setattr__(self, "starts", self.starts.expand_as(self.ends))
         except RuntimeError:

@@ -56,10 +56,10 @@ class Prepared(nn.Module):
 def prepared(model: nn.Module, example: Tensor, *, fast: Fast | None = None) -> Prepared:
     """A frozen copy in eval mode that is equal to rounding and faster; hand it to `extract_field` in the model's place.
 
-    BatchNorms become part of the layers before them and images lie in the order in memory that suits the network.
-    What stays as it is shares its memory with the model, so train no model whose prepared copy is in use. Forward hooks
-    of the model come along and are called in preparing, too: who counts what passes through counts the example up to
-    three times. Worth it from about a hundred gradients on.
+    BatchNorms become part of the layers before them, if outputs on the example stay, and images lie in the order in
+    memory that suits the network. What stays as it is shares its memory with the model, so train no model whose
+    prepared copy is in use. Forward hooks of the model come along and are called in preparing, too: who counts what
+    passes through counts the example up to three times. Worth it from about a hundred gradients on.
 
     Args:
         model: any differentiable module that maps a batch of inputs to one tensor.

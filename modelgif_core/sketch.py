@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from math import sqrt
 from typing import Any, TypedDict, Unpack
 
@@ -121,8 +122,8 @@ def sketch_distances(embeddings: Sequence[Embedding]) -> Float[Tensor, "models m
 
     For cosine an unbiased estimate of one minus the cosine, averaged over all curve points where neither field
     vanishes: 0 (same direction) to about 2; `modelgif_core.cosine` averages each path first, which is the same as long
-    as fields vanish on whole paths or nowhere. For euclidean, of the root mean square length of the difference. NaN
-    where no point is left.
+    as fields vanish on whole paths or nowhere; NaN where no point is left. For euclidean, of the root mean square
+    length of the difference at all points, where a field that vanishes is 0.
 
     Raises:
         ValueError: if there is none, or they were made on different reference sets.
@@ -185,7 +186,9 @@ def _stretches(dead: Tensor) -> Int[Tensor, "stretches 2"]:
 def _reference(model: nn.Module, paths: Paths, metric: str, dims: int, seed: int, extraction: Mapping[str, Any]) -> str:
     if isinstance(model, Prepared) and model.fast is not None:
         extraction = {**extraction, "fast": model.fast}
-    settings = {key: _name(value) for key, value in sorted(extraction.items()) if key != "batch_size"}
+    usual = {key: setting.default for key, setting in signature(extract_field).parameters.items()}
+    given = {**usual, **extraction}  # what is left out is the same as what is named
+    settings = {key: _name(given[key]) for key in sorted(given.keys() - {"model", "paths", "batch_size"})}
     total = hashlib.sha256(f"{metric} {dims} {seed} {settings}".encode())
     for part in (paths.starts, paths.ends, paths.labels):
         if part is not None:

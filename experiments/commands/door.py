@@ -81,10 +81,21 @@ def admitted(config: DictConfig) -> dict[str, Any]:
             raise ValueError(f"{missing} is missing: give it a value") from None
         raise ValueError(str(error)) from error
     try:
-        return {key: fitting(key, plain[key], kind) for key, kind in KEYS.items()}
+        fit = {key: fitting(key, plain[key], kind) for key, kind in KEYS.items()}
     except ValueError as error:
         key, _, said = str(error).partition(" ")
         raise ValueError(f"{_source(key, OmegaConf.to_container(config))} {said}") from None
+    for part in ("testbed", "method"):
+        _refuse_rehearsal_of(part, fit[part], fit["dry_run"])
+    return fit
+
+
+def _refuse_rehearsal_of(key: str, part: Any, whole: bool) -> None:
+    """A part that is rehearsed, in a run that is not, would be recorded as the whole."""
+    for name, value in part.items() if isinstance(part, Mapping) else ():
+        if name == "dry_run" and bool(value) != whole:
+            raise ValueError(f"{key}.dry_run={str(value).lower()} is of one part: set dry_run, which goes for all")
+        _refuse_rehearsal_of(f"{key}.{name}", value, whole)
 
 
 def _meant(name: str, config: DictConfig) -> str:

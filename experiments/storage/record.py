@@ -32,7 +32,7 @@ def places(config: Any) -> dict[str, Any]:
     """Where a configuration says that its data lie; no part of its name, since the same data may lie anywhere."""
     parts = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
     found = {f"{key}.{name}": place for key, part in parts for name, place in places(part).items()}
-    return found | {key: part for key, part in parts if key in ("root", "folder")}
+    return found | {key: part for key, part in parts if key in ("root", "folder", "file")}
 
 
 def portable(saved: dict[str, Any]) -> dict[str, Any]:

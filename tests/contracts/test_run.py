@@ -143,14 +143,18 @@ def kept_in(folder):
     return toy.toy(size=160, seed=int(Path(folder, "seed").read_text()))
 
 
+def on_toys(folder):
+    wanted = ["testbed/zoo=toy", "~testbed/samples", "testbed.budget=8", "wandb=disabled"]
+    return [*wanted, f"+testbed.samples={{_target_: test_run.kept_in, folder: {folder}}}"]
+
+
 def test_a_finished_run_is_not_passed_off_as_one_on_other_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def on(folder, seed):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "seed").write_text(seed)
-        wanted = ["testbed/zoo=toy", "~testbed/samples", "testbed.budget=8", "wandb=disabled"]
-        return composed(*wanted, f"+testbed.samples={{_target_: test_run.kept_in, folder: {folder}}}")
+        return composed(*on_toys(folder))
 
     run.main(on("here", "1"))
     run.main(on("copied", "1"))
@@ -158,6 +162,24 @@ def test_a_finished_run_is_not_passed_off_as_one_on_other_images(tmp_path, monke
     with pytest.raises(Refused) as refusal:
         run.main(on("others", "2"))
     assert "was measured on other images (here)" in str(refusal.value)
+    (tmp_path / "here" / "seed").write_text("2")
+    with pytest.raises(Refused, match="was measured on other images"):
+        run.main(composed(*on_toys("here")))
+    (tmp_path / "here" / "seed").unlink()
+    (tmp_path / "here").rmdir()
+    run.main(composed(*on_toys("here")))
+    assert "finished before" in capsys.readouterr().out
+
+
+def cosine(field, other):
+    return torch.zeros(len(field))
+
+
+def test_a_finished_run_is_not_passed_off_as_one_with_another_function_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run.main(composed(*QUICK))
+    with pytest.raises(Refused, match=r"with modelgif_core\.distance\.cosine, and test_run\.cosine is another"):
+        run.main(composed(*QUICK, "method.distance._target_=test_run.cosine"))
 
 
 @pytest.mark.slow

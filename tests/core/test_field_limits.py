@@ -185,3 +185,16 @@ def test_paths_of_low_precision_end_where_they_say(model_dtype, dtype):
     same = Paths(paths.starts.to(model_dtype), paths.ends.to(model_dtype))
     field, expected = extract_field(model, paths, steps=4), extract_field(model, same, steps=4)
     assert (field - expected).norm() <= 4 * torch.finfo(model_dtype).eps * expected.norm()
+
+
+def test_a_field_is_in_the_models_own_precision_inside_a_callers_autocast():
+    model, paths = mlp(), Paths(torch.zeros(()), torch.rand(5, 6))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = extract_field(model, paths, steps=3)
+    assert torch.equal(found, extract_field(model, paths, steps=3))
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+def test_whole_numbers_are_no_reference_points():
+    with pytest.raises(ValueError, match=r"must be floating-point numbers, not torch\.uint8"):
+        Paths(torch.zeros(()), torch.zeros(2, 6, dtype=torch.uint8))

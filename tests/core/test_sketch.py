@@ -21,6 +21,7 @@ from modelgif_core import (
     sketch_distance,
     sketch_distances,
 )
+from modelgif_core.quadrature import gauss_legendre
 from modelgif_core.sketch import _name, _stretches
 
 PATHS = Paths(torch.zeros(()), torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
@@ -193,6 +194,12 @@ class Kept:
 class Nameless:
     def __call__(self, values):
         return values.flatten(1)
+
+
+def test_a_setting_is_the_same_whether_it_is_named_or_left_out():
+    one, other = embed(network(0), PATHS[:3]), embed(network(0), PATHS[:3], steps=50, rule=gauss_legendre)
+    assert one.reference == other.reference
+    assert torch.equal(one.vector, other.vector)
 
 
 def test_settings_are_told_apart_by_name_and_arguments():

@@ -43,6 +43,7 @@ REFUSED = {
     "shards=0": "shards must be greater than or equal to 1, not 0",
     "rerun=maybe": "rerun must be a valid boolean, not 'maybe'",
     "dry_run=1": "dry_run must be a valid boolean, not 1",
+    ("testbed/zoo=sac_hub", "testbed.zoo.dry_run=true"): "testbed.zoo.dry_run=true is of one part: set dry_run",
     "device=null": "device must be a valid string, not null",
     "results=''": "results must have at least 1 character, not ''",
     "~results": "results is missing",
