@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from modelgif_core.prepared import computes_in
+
 
 class NotFinite(ValueError):
     """A model's outputs, or a loss, are NaN or infinite."""
@@ -14,12 +16,16 @@ def device_of(model: nn.Module, inputs: Tensor) -> torch.device:
 
 
 def predictions(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
-    """The model's outputs on all inputs, on its device, in eval mode and without gradients."""
+    """The model's outputs on all inputs, on its device, in eval mode and without gradients.
+
+    It is shown them in its own precision; what answers in half precision is given back in single.
+    """
     model.eval()
-    device = device_of(model, inputs)
+    like = computes_in(model, inputs)
     with torch.no_grad():
         # A copy, because a model's first layer may work in place.
-        return torch.cat([model(part.to(device, copy=True)) for part in inputs.split(batch_size)])
+        outputs = torch.cat([model(part.to(like, copy=True)) for part in inputs.split(batch_size)])
+    return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
 
 
 def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:

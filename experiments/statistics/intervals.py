@@ -170,14 +170,16 @@ def prediction_bound(values: Distances) -> float:
     return float(np.mean(values) + t.ppf(0.95, count - 1) * np.std(values, ddof=1) * np.sqrt(1 + 1 / count))
 
 
-def mean(values: Distances) -> Estimate:
+def mean(values: Distances, *, shares: bool = False) -> Estimate:
     """The mean of the values that are not NaN, with Student's interval; ends NaN for fewer than two of them.
 
-    Of values that are all 0 or 1 it is a share, with the exact interval, which has width where all are the same.
+    Args:
+        values: any numbers.
+        shares: each is 0 or 1, and their mean a share, whose exact interval has width where all are the same.
 
-    >>> mean([0.5, 0.5, 0.5])
-    Estimate(value=0.5, low=0.5, high=0.5)
-    >>> round(mean([1.0, 1.0, 1.0]).low, 2)
+    >>> mean([1.0, 1.0, 1.0])
+    Estimate(value=1.0, low=1.0, high=1.0)
+    >>> round(mean([1.0, 1.0, 1.0], shares=True).low, 2)
     0.29
     """
     from scipy.stats import t
@@ -186,7 +188,7 @@ def mean(values: Distances) -> Estimate:
     known = known[~np.isnan(known)]
     if len(known) < 2:
         return Estimate(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
-    if np.isin(known, (0, 1)).all():
+    if shares:
         return proportion(int(known.sum()), len(known))
     half = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
     return Estimate(float(known.mean()), float(known.mean()) - half, float(known.mean()) + half)

@@ -14,6 +14,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from experiments.commands.refusal import nearest
@@ -52,7 +53,8 @@ def fingerprint(tensor: Tensor) -> str:
     True
     """
     total = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-    total.update(tensor.detach().cpu().contiguous().numpy().data)
+    content = tensor.detach().cpu().contiguous()
+    total.update((content.view(torch.int16) if content.dtype == torch.bfloat16 else content).numpy().data)
     return total.hexdigest()[:12]
 
 

@@ -66,8 +66,9 @@ def test_the_interval_of_a_mean_is_students_and_leaves_out_what_is_not_there():
 
 
 def test_a_mean_of_answers_that_all_agree_leaves_open_what_more_images_might_say():
-    assert mean([0.0] * 24) == pytest.approx((0, 0, 1 - 0.025 ** (1 / 24)))
-    assert mean([1.0, 1.0, np.nan, 0.0]) == proportion(2, 3)
+    assert mean([0.0] * 24, shares=True) == pytest.approx((0, 0, 1 - 0.025 ** (1 / 24)))
+    assert mean([1.0, 1.0, np.nan, 0.0], shares=True) == proportion(2, 3)
+    assert mean([0.0] * 24) == (0, 0, 0)
 
 
 def test_an_auc_without_models_on_one_side_is_refused():

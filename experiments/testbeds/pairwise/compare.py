@@ -21,6 +21,7 @@ from experiments.storage import configuration
 from experiments.storage.files import ROOT
 from experiments.storage.identity import fingerprint
 from experiments.testbeds.pairwise import networks
+from experiments.testbeds.pairwise.facts import DEAD
 from experiments.testbeds.pairwise.nulls import MODEL, OTHERS, TWIN, with_nulls
 from experiments.testbeds.pairwise.testbed import Pairwise
 from modelgif_core.readout import predicted_class
@@ -89,6 +90,8 @@ def compare(
     if max_images < 1:
         raise ValueError(f"max_images must be at least 1, not {max_images}")
     pool = _drawn(images, max_images, seed) if isinstance(images, Tensor) else _read(images, max_images, size, seed)
+    if nulls and len(pool) < 2:
+        raise ValueError("one image leaves no other to show for a null: hand over two or more, or nulls=False")
     whole = with_nulls(zoo, seed) if nulls else zoo
     testbed = Pairwise(whole, Samples(pool), len(pool), predicted_class, flat, strangers, level)
     if not methods:
@@ -167,4 +170,5 @@ def _measured(method: Method, testbed: Pairwise, device: torch.device, memory_gb
     if not reasons.all():
         distances, _ = measure(testbed, method, device, memory_gb=memory_gb)
         table = testbed.score(distances).matrices["pairs"]
-    return table.reindex(every).assign(**{"n/a": reasons})
+    table = table.reindex(every)
+    return table.assign(**{"n/a": reasons.mask(table["distance"].isna() & (reasons == ""), DEAD)})

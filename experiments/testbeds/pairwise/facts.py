@@ -13,6 +13,9 @@ from modelgif_core.readout import centred_label, given_label, label_odds, predic
 OF_CLASSES = frozenset(readout.__name__ for readout in (predicted_class, given_label, centred_label, label_odds))
 """Names of the readouts that follow one of a model's classes."""
 
+DEAD = "no image is alive: one of the two does not depend on its input, or so little that half precision loses it"
+"""Why two models that could be compared have no distance."""
+
 
 class Facts(NamedTuple):
     """One model."""

@@ -10,7 +10,7 @@ from experiments.pages.section import NOTHING, probability, section
 from experiments.pages.sweep import Experiment
 from experiments.storage import record
 from experiments.testbeds.pairwise import pictures
-from experiments.testbeds.pairwise.facts import Facts, followed, why_not
+from experiments.testbeds.pairwise.facts import DEAD, Facts, followed, why_not
 from experiments.testbeds.pairwise.pictures import number, short
 
 
@@ -140,7 +140,7 @@ def _reasons(one: Compared) -> dict[str, list[str]]:
             if not isfinite(one.square.loc[first, second]):
                 asks = {"needs": one.method.get("needs") or (), "access": one.method["access"]}
                 why = why_not(known[first], known[second], **asks, readout=followed(one.method["represent"]))
-                found.setdefault(why, []).append(f"{names[first]} – {names[second]}")
+                found.setdefault(why or DEAD, []).append(f"{names[first]} – {names[second]}")
     return found
 
 

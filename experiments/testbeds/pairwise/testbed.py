@@ -128,10 +128,15 @@ class Pairwise:
         is asked about other images, and, of pairs that are judged, p-values and verdict (`verdicts.judged`); `models`,
         what is known of each; `samples`, the images of the pool that were drawn from.
         """
-        intervals.refuse_dead(distances)
+        alive = distances.dropna(how="all")  # what ignores its input cannot be compared, and spoils no other pair
+        if not len(alive):
+            intervals.refuse_dead(distances)
+        dead, distances = distances.isna(), alive
         back = distances.swaplevel().reindex(distances.index)
         distances = distances.where(back.isna(), (distances + back) / 2)  # a pair that was asked both ways: the mean
-        found = {pair: intervals.mean(row) for pair, row in zip(distances.index, distances.to_numpy(), strict=True)}
+        values = distances.to_numpy()
+        shares = bool(np.isin(values[~np.isnan(values)], (0, 1)).all())  # as where labels are compared
+        found = {pair: intervals.mean(row, shares=shares) for pair, row in zip(distances.index, values, strict=True)}
         names = self._models
         square = pd.DataFrame(np.nan, names, names)
         for first, second in combinations_with_replacement(names, 2):
@@ -164,8 +169,8 @@ class Pairwise:
             metrics[f"nearest/{name}"] = float(square.loc[name].drop(name).min())
         for name in set(nulls) & set(table.columns):
             metrics[f"null/{name}"] = float(table[name].mean())
-        metrics["dead_references"] = int(distances.isna().sum().sum())
-        metrics["dead_share"] = float(distances.isna().mean().mean())
+        metrics["dead_references"] = int(dead.sum().sum())
+        metrics["dead_share"] = float(dead.mean().mean())
         hashes = pd.DataFrame({"sha256": self.hashes})
         known = pd.DataFrame(self.facts, index=Facts._fields).T.rename_axis("model")
         known.insert(0, "stranger", [name in self._strangers for name in known.index])

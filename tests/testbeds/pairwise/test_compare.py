@@ -61,6 +61,36 @@ def test_models_of_one_output_have_no_classes_to_agree_on():
     assert table["cka_debiased", "distance"].notna().all()
 
 
+class Constant(nn.Module):
+    """Answers the same whatever it is shown."""
+
+    def forward(self, inputs):
+        return torch.arange(10.0).expand(len(inputs), 10)
+
+
+def test_a_model_that_ignores_its_input_has_no_field_and_spoils_no_other_pair():
+    models = {name: MODELS[name] for name in ("mine", "suspect")} | {"constant": Constant()}
+    table = compare(models, IMAGES, methods=["modelgif", "agreement"], nulls=False)
+    assert table["modelgif", "distance"].notna().tolist() == [True, False, False]
+    assert table.loc[("constant", "mine"), ("modelgif", "n/a")].startswith("no image is alive")
+    assert table["agreement", "distance"].notna().all()
+    assert set(table["agreement", "n/a"]) == {""}
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_model_is_shown_images_in_its_own_precision(precision):
+    models = {"mine": MODELS["mine"], "halved": copy.deepcopy(MODELS["mine"]).to(precision)}
+    table = compare(models, IMAGES, nulls=False)
+    distances = table.xs("distance", axis=1, level="value").iloc[0]
+    assert distances.index.tolist() == ["modelgif", "agreement", "jsd", "cka_debiased"]
+    assert (distances.abs() < 0.02).all()
+
+
+def test_a_distance_that_is_exactly_zero_has_an_interval_of_no_width_beside_others():
+    table = compare({**MODELS, "again": copy.deepcopy(MODELS["mine"])}, IMAGES, methods=["modelgif"], nulls=False)
+    assert table.loc[("again", "mine"), "modelgif"][["distance", "low", "high"]].tolist() == [0, 0, 0]
+
+
 def test_an_encoder_among_classifiers_leaves_their_distances():
     encoder = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Tanh())
     models = {"a": toy.small(), "b": toy.small_copied(), "encoder": encoder}
