@@ -33,10 +33,14 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     with bar(record.title(config)) as tell:
         sizes = {"chunk": config["chunk"], "memory_gb": config["memory_gb"]}
         distances, cost = measure(testbed, method, device, **sizes, progress=tell)
-    report = testbed.score(distances)
+    table = described(distances, testbed)
+    measured = record.keep(folder, table)
+    try:
+        report = testbed.score(distances)
+    except ValueError as error:
+        raise ValueError(f"{error} (what was measured lies in {measured})") from error
     report.metrics.update(cost)
-    table, seconds = described(distances, testbed), perf_counter() - began
-    saved = record.save(folder, config, table, report, seconds, images=fingerprint(testbed))
+    saved = record.save(folder, config, table, report, perf_counter() - began, images=fingerprint(testbed))
     try:
         draw(folder, config["pictures"])
     except (ValueError, OSError) as error:

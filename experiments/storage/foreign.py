@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
-"""How a published file's name ends: the beginning of its SHA-256."""
+DIGEST = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$")
+"""How a published file's name ends: the beginning of its SHA-256. Digits alone are a date, or a number."""
 
 
 def read_checkpoint(file: Path, *, source: str) -> Mapping[str, Tensor]:
@@ -32,7 +32,10 @@ def read_checkpoint(file: Path, *, source: str) -> Mapping[str, Tensor]:
     content = file.read_bytes()
     promised = DIGEST.search(file.name)
     if promised and not hashlib.sha256(content).hexdigest().startswith(promised[1]):
-        raise ValueError(f"{file} is damaged (its SHA-256 is not the one in its name); delete it; {source}")
+        raise ValueError(
+            f"{file} is damaged (its SHA-256 does not begin as its name ends); delete it, or rename it if that is no "
+            f"SHA-256; {source}"
+        )
     checkpoint = opened(file, content)
     weights = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping):

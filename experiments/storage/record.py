@@ -126,6 +126,20 @@ def matrix(path: Path, name: str) -> "pd.DataFrame":
     return read_table(path / f"{name}.csv", index=0, remedy=remedy(path))
 
 
+def keep(path: Path, table: "pd.DataFrame") -> Path:
+    """Write distances as soon as they are measured, which may have taken a day; returns the file.
+
+    They are no record, which `save` makes of them once they are scored.
+    """
+    file = path / "distances.csv"
+    write(file, _csv(table))
+    return file
+
+
+def _csv(table: "pd.DataFrame") -> bytes:
+    return table.to_csv(float_format="%.6g").encode()
+
+
 def save(
     path: Path,
     config: dict[str, Any],
@@ -143,7 +157,7 @@ def save(
     import torch  # only here, so that asking for a finished run takes no time
 
     tables = {"distances": table, **report.matrices}
-    contents = {f"{name}.csv": table.to_csv(float_format="%.6g").encode() for name, table in tables.items()}
+    contents = {f"{name}.csv": _csv(table) for name, table in tables.items()}
     for name, content in contents.items():
         write(path / name, content)
     record = {

@@ -15,6 +15,7 @@ from experiments.commands.refusal import Refused
 from experiments.samples import toy
 from experiments.storage import record
 from experiments.storage.configuration import composed
+from experiments.testbeds.ip_protection.testbed import IPProtection
 
 RUN = str(ROOT / "run.py")
 QUICK = [*TOY, "wandb=disabled"]
@@ -137,6 +138,24 @@ def test_a_run_that_is_measured_again_does_not_look_finished_meanwhile(tmp_path,
         run.main(composed(*QUICK, "rerun=true"))
     assert seen == [None]
     assert not list(tmp_path.rglob("report.json"))
+
+
+def test_what_was_measured_is_kept_though_it_cannot_be_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def refused(testbed, distances):
+        raise ValueError("no score")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(IPProtection, "score", refused)
+        with pytest.raises(Refused, match="no score") as refusal:
+            run.main(composed(*QUICK))
+    (kept,) = tmp_path.rglob("distances.csv")
+    measured = kept.read_bytes()
+    assert str(kept.relative_to(tmp_path)) in str(refusal.value)
+    assert not list(tmp_path.rglob("report.json"))
+    run.main(composed(*QUICK))
+    assert kept.read_bytes() == measured
 
 
 def kept_in(folder):

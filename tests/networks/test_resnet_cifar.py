@@ -173,8 +173,13 @@ def test_a_file_that_is_not_the_one_in_its_name_is_refused(harm, tmp_path):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes({"truncated": content[:1000], "empty": b""}.get(harm, content))
-    with pytest.raises(ValueError, match=r"is damaged .* delete it; put a checkpoint of https"):
+    with pytest.raises(ValueError, match=r"is damaged .* delete it, or rename it .*; put a checkpoint of https"):
         load_published(file, 8)
+
+
+def test_a_name_that_ends_in_a_date_promises_nothing(tmp_path):
+    file = write(tmp_path, {"state_dict": trained()[1]}).rename(tmp_path / "resnet-20230901.th")
+    assert load_published(file, 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors in here", b"\x80\x02}q\x00.", b"\x80\x02\x8a\x0a"])

@@ -10,7 +10,7 @@ from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics.conformal import holm, p_values
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
-from experiments.testbeds.ip_protection.calibration import false_discoveries, in_units, unseen_p_values
+from experiments.testbeds.ip_protection.calibration import ENOUGH, false_discoveries, in_units, unseen_p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -48,6 +48,12 @@ class IPProtection:
             if role not in known:
                 has = nearest(role, sorted(known), "the roles are")
                 raise ValueError(f"no model of the zoo has the role {role!r}; {has}")
+        for role in sorted(calibrating):
+            if len(self._names(role)) < ENOUGH:
+                raise ValueError(
+                    f"{role} needs {ENOUGH} models that show each other's spread, not {len(self._names(role))}: give "
+                    "the zoo more (testbed.zoo.numbers.held_out)"
+                )
 
     @property
     def tested_roles(self) -> frozenset[str]:

@@ -257,9 +257,8 @@ def test_calibration_without_held_out_peers_says_so(testbed):
         for name, model in testbed.zoo.items()
         if not (name.startswith("held_out_turned") and name != "held_out_turned-0")
     }
-    lonely = replace(testbed, zoo=zoo)
-    with pytest.raises(ValueError, match="its task, turned, has 1 held-out models, and a spread needs two"):
-        lonely.score(oracle(lonely))
+    with pytest.raises(ValueError, match="held_out_turned needs 3 models that show each other's spread, not 1"):
+        replace(testbed, zoo=zoo)
     without = {name: model for name, model in zoo.items() if not name.startswith("held_out_turned")}
     with pytest.raises(ValueError, match="no model of the zoo has the role 'held_out_turned'"):
         replace(testbed, zoo=without)
