@@ -32,7 +32,7 @@ FLOORS = [
         *("experiments.embed", "experiments.track", "experiments.status", "experiments.page"),
         "experiments.testbeds.pairwise.compare",
     ],
-    ["benchmarks", "experiments.reproduce"],
+    ["benchmarks", "experiments.reproduce", "experiments.commands.answers"],
     ["run"],
 ]
 """From the ground up; what stands on one floor does not know its neighbours."""
