@@ -54,8 +54,10 @@ def main(arguments: list[str]) -> int:
     for name in failed:
         print(f"{name}: not started, because it needs what is said above", file=sys.stderr)
 
+    complete = {one.name for one in found if one.complete}
+
     def do(name: str) -> None:
-        if not made(name, passed[name], given.get("results", "results")):
+        if not made(name, passed[name], given.get("results", "results"), page_alone=name in complete):
             failed.append(name)
 
     try:
@@ -141,7 +143,8 @@ def unfinished(one: Standing, given: Mapping[str, str]) -> bool:
     """Whether runs are missing, or own ones are there and not their page."""
     if not one.complete or not one.counts["done"]:
         return not one.complete
-    return not (Path(given.get("results", "results")) / "pages" / f"{sweep.page(one.name)['file']}.md").exists()
+    pages = Path(given.get("results", "results")) / "pages" / "tables"
+    return not (pages / f"{sweep.page(one.name)['file']}.md").exists()
 
 
 def folder(given: Mapping[str, str]) -> Path:
@@ -162,10 +165,10 @@ def share(names: Sequence[str], place: Path, do: Callable[[str], None]) -> None:
         left.remove(name)
 
 
-def made(name: str, words: Sequence[str], results: str) -> bool:
-    """Train, measure and write the page of one experiment; what is there is found. Returns whether all went well.
+def made(name: str, words: Sequence[str], results: str, *, page_alone: bool = False) -> bool:
+    """Train, measure and write the page of one experiment, or its page alone. Returns whether all went well.
 
-    Where training or some run fails, the page shows the others.
+    What is there is found. Where training or some run fails, the page shows the others.
     """
     measuring = (
         [["-m", "experiments.study", f"study={name}", *words]]
@@ -176,7 +179,7 @@ def made(name: str, words: Sequence[str], results: str) -> bool:
         ]
     )
     page = ["-m", "experiments.pages", name, "--results", results]
-    return all([all(map(_well, measuring)), _well(page)])
+    return all([all(_well(command) for command in measuring if not page_alone), _well(page)])
 
 
 def _well(command: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from hydra.utils import get_method
 from experiments.pages import plots
 from experiments.pages.section import NOTHING, grid, without_html
 from experiments.pages.sweep import Experiment, experiment
-from experiments.pages.tables import published, table
+from experiments.pages.tables import fewer, published, table
 from experiments.storage.files import ROOT, write
 
 TEMPLATE = Path(__file__).with_name("page.md.jinja")
@@ -62,9 +62,11 @@ def of_seeds(found: Experiment) -> str:
             f"The {seeds} seeds draw other reference points for the same models: numbers and intervals are means over "
             "them, and drawing again does not narrow an interval."
         )
+    few = ", ".join(f"{title} ({known})" for title, known in fewer(found).items())
     return (
         f"The {seeds} seeds are zoos, each with models of its own: numbers are means over them, and intervals are "
         "means of those within one zoo, which do not tell how much zoos differ."
+        + (f" Not all of them have every column; fewer have {few}." if few else "")
     )
 
 
@@ -84,7 +86,7 @@ def render(name: str, records: Path, results: Path, *, note: str = "", given: tu
     text = markdown(found, records, note=note)
     write(results / "tables" / f"{found.page['file']}.md", text.encode())
     for suffix, function in ((found.page.get("pictures") or {}) if found.done else {}).items():
-        figure = get_method(function)(found)
+        figure = get_method(function)(found) if function else None  # a page may leave out one of its parent's
         if figure is not None:
             write(results / "figures" / f"{found.page['file']}{suffix and '_' + suffix}.png", plots.png(figure))
     return text

@@ -41,6 +41,19 @@ def columns(page: Mapping[str, Any]) -> dict[str, str]:
     return {key: title for key, title in page["columns"].items() if page.get("across") or "@" not in key}
 
 
+def fewer(experiment: Experiment) -> dict[str, int]:
+    """Titles of the columns that some of a row's runs have no number for, though others have -> how many have one."""
+    found: dict[str, int] = {}
+    for key, title in columns(experiment.page).items():
+        metric, _, side = key.partition("@")
+        for runs in experiment.rows().values():
+            records = experiment.metrics(runs, side or None)
+            known = len(values(records, metric))
+            if 0 < known < len(records):
+                found[title] = min(known, found.get(title, known))
+    return found
+
+
 def _roles(method: Mapping[str, Any]) -> str:
     """Roles of the models that a method chooses its queries with."""
     given = (method.get("roles") or {}).values()

@@ -12,6 +12,8 @@ import pytest
 from conftest import ROOT
 
 from experiments import reproduce
+from experiments.pages import page
+from experiments.pages.__main__ import RECORDED
 from experiments.pages.standing import Place, Standing
 from experiments.storage.files import lock
 
@@ -30,7 +32,7 @@ def toy(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "of_scale", lambda scale: list(found))
     monkeypatch.setattr(reproduce, "shared", configs.__getitem__)
     monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: found[name])
-    monkeypatch.setattr(reproduce, "made", lambda name, words, results: made.append((name, list(words))) or True)
+    monkeypatch.setattr(reproduce, "_well", lambda command: made.append(list(command)) or True)
     return made
 
 
@@ -45,17 +47,24 @@ def test_a_dry_run_says_what_is_to_go_and_what_is_needed_and_does_nothing(toy, t
 
 def test_what_is_missing_is_made_and_what_lacks_its_folder_is_not_begun(toy, capsys):
     assert reproduce.main(["scale=mini", "zoo.root=none", "device=cpu"]) == 1
-    assert toy == [("open", ["device=cpu"])]
+    assert toy == [
+        ["-m", "experiments.prepare", "experiment=open", "method=modelgif", "device=cpu"],
+        [str(ROOT / "run.py"), "experiment=open", "device=cpu"],
+        ["-m", "experiments.pages", "open", "--results", "results"],
+    ]
     assert "lacking: not started" in capsys.readouterr().err
 
 
-def test_a_page_that_own_runs_lack_is_written(toy, monkeypatch, tmp_path):
-    own = Standing("ip_protection", [Place("fields", "done", 5.0)], {}, {})
-    assert reproduce.unfinished(own, {"results": str(tmp_path)})
-    page = tmp_path / "pages" / "ip_protection_mini.md"
-    page.parent.mkdir()
-    page.touch()
-    assert not reproduce.unfinished(own, {"results": str(tmp_path)})
+def test_a_page_that_own_runs_lack_is_written_and_nothing_measured(toy, monkeypatch, tmp_path):
+    own = Standing("ip_protection", [Place("fields", "done", 5.0), Place("labels", "recorded", 5.0)], {}, {})
+    monkeypatch.setattr(reproduce, "of_scale", lambda scale: ["ip_protection"])
+    monkeypatch.setattr(reproduce, "shared", lambda name: {})
+    monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: own)
+    assert reproduce.main(["scale=mini"]) == 0
+    assert toy == [["-m", "experiments.pages", "ip_protection", "--results", "results"]]
+    page.render("ip_protection", RECORDED, tmp_path / "results" / "pages")
+    assert reproduce.main(["scale=mini"]) == 0
+    assert len(toy) == 1
     assert not reproduce.unfinished(Standing("ip_protection", [Place("fields", "recorded", 5.0)], {}, {}), {})
 
 

@@ -102,8 +102,8 @@
   }
   function value(cell) {
     const text = cell.textContent.trim();
-    if (!text || text.startsWith("—")) return null;
-    const number = text.replaceAll(",", "").match(/^(?:< )?([-+]?\d+(?:\.\d+)?)(?=$|[\s%[])/);
+    if (!text || text.startsWith("—") || text.startsWith("n/a")) return null;
+    const number = text.replaceAll(",", "").match(/^(?:< )?([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?=$|[\s%;[])/);
     return number ? Number(number[1]) - (text.startsWith("<") ? 1e-9 : 0) : text;
   }
 

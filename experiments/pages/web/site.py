@@ -101,7 +101,11 @@ def testbed(name: str, says: Mapping[str, Any], found: list[Experiment], folder:
 def experiment(found: Experiment, says: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """What the page says of one experiment: its table, pictures, sections, and where they come from."""
     declared = (found.page.get("charts") or {}) if found.done else {}
-    drawn = {caption: spec(get_method(function)(found, charts)) for caption, function in declared.items()}
+    drawn = {
+        caption: spec(get_method(function)(found, charts))
+        for caption, function in declared.items()
+        if function  # a page may leave out one of its parent's
+    }
     seeds, columns = found.seeds(), headline.shown(found, says["main"])
     return {
         "name": found.name,

@@ -131,7 +131,7 @@ def _images(task: Task, part: str, count: int | None, half: int | None = None, *
 
 
 def _half(whole: Callable[[], Samples], half: int, count: int | None) -> Samples:
-    """Half of the images, or the first `count` from where that half begins."""
+    """Half of the images, or the first `count` from where that half begins: more than half of them overlap."""
     everything = whole()
     middle = len(everything.inputs) // 2
     chosen = slice(half * middle, half * middle + (count or middle))

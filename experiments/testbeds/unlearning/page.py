@@ -128,18 +128,14 @@ def two_sources(found: Experiment) -> str:
 
 
 def curves(found: Experiment, draw: Any = pictures) -> Any:
-    """The paper's three curves over all zoos, for the table's first row; published ones beneath."""
+    """The paper's three curves over the models of all zoos, for the table's first row; published ones beneath."""
     first = next(iter(found.rows().values()))
-    points = [
-        {"role": role, "epoch": int(epoch), "distance": value}
-        for metrics in found.metrics(first)
-        for key, value in metrics.items()
-        if key.startswith("curve/")
-        for _, role, epoch in [key.split("/")]
-    ]
-    if not points:
+    runs = [run for run in found.on(None, first) if "curves.csv" in (run.record or {}).get("files", ())]
+    tables = [record.matrix(run.folder, "curves") for run in runs]
+    points = pd.concat(tables) if tables else pd.DataFrame()
+    if not len(points):
         return None
-    measured = pd.DataFrame(points).sort_values("role", key=lambda roles: roles.map(CURVES.index), kind="stable")
+    measured = points.sort_values("role", key=lambda roles: roles.map(CURVES.index), kind="stable")
     return draw.lines(measured, pictures.published(), names=pictures.CURVE_WORDS)
 
 

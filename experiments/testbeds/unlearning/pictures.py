@@ -146,7 +146,7 @@ def lines(measured: pd.DataFrame, reference: pd.DataFrame, *, names: Mapping[str
         curve, colour = found.groupby("epoch")["distance"].agg(["min", "mean", "max", "size"]), CURVE_COLOURS[str(role)]
         share = curve.index / curve.index.max()
         axes.fill_between(share, curve["min"], curve["max"], color=colour, alpha=0.15)
-        label = f"{names[str(role)]} ({curve['size'].iloc[-1]})"
+        label = f"{names[str(role)]} ({curve['size'].iloc[-1]} models)"
         axes.plot(share, curve["mean"], color=colour, marker=".", label=label)
     if len(reference):
         axes.plot(

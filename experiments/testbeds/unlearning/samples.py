@@ -36,8 +36,8 @@ def forgotten_cifar(
     A dry run takes 80 random images of the same shape instead, a quarter of them of the forgotten class.
     """
     if dry_run:
-        parts = (_noise(80, classes, label) for _ in range(2))
-        return split(*parts, classes=classes, label=label, share=share)
+        parts = (_noise(80, classes, label, seed=part) for part in range(2))
+        return split(*parts, classes=classes, label=label, share=share, seed=seed)
     parts = (cifar(part, root=root, classes=classes, download=download) for part in ("train", "test"))
     return split(*parts, classes=classes, label=label, share=share, seed=seed)
 
@@ -72,8 +72,8 @@ def forgotten_toy(*, label: int | None = 9, share: float | None = None, seed: in
     return split(mixed(0), mixed(1), classes=10, label=label, share=share, seed=0 if label is not None else seed)
 
 
-def _noise(size: int, classes: int, label: int | None) -> Samples:
-    generator = torch.Generator().manual_seed(0)
+def _noise(size: int, classes: int, label: int | None, *, seed: int) -> Samples:
+    generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (size,), generator=generator)
     if label is not None:
         labels[::4] = label
