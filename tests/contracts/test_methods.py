@@ -30,8 +30,11 @@ LEAKS = {
 }
 """Replications and false claims, whose choice looks at what is scored, and where it does."""
 SAMPLES = ["testbed/samples=toy", "testbed.budget=24"]
+STRANGERS = "unrelated_original,matched_original,same_images_original,unrelated_corrupted,unrelated_turned"
+FEW = ["testbed.zoo.copies=2", f"testbed.zoo.independent=[{STRANGERS},independent,independent_early]"]
+"""A zoo without models that calibrate, which take time and are not asked here."""
 TOYS = {
-    "ip_protection": [*TOY[:1], *SAMPLES, "testbed.zoo.copies=2"],
+    "ip_protection": [*TOY[:1], *SAMPLES, *FEW],
     "task_relatedness": ["testbed=task_relatedness", "testbed/zoo=toy_tasks", *SAMPLES],
     "unlearning": ["testbed=unlearning", "testbed/zoo=toy_forgetting", "testbed.budget=24", "testbed.zoo.copies=3"],
     "pairwise": ["testbed=pairwise", "testbed/zoo=pairwise_toy", *SAMPLES],
@@ -51,7 +54,7 @@ QUICK = {
     "dataset_inference": ["method.queries.examples=40"],
 }
 """Settings that take less time than a test may, made smaller."""
-MARKED = ["testbed/zoo=toy_watermarked", "testbed.samples.size=400", "testbed.zoo.copies=2"]
+MARKED = ["testbed/zoo=toy_watermarked", "testbed.samples.size=400", *FEW]
 OWN = {
     ("ewe", "ip_protection"): MARKED,
     ("dataset_inference", "ip_protection"): MARKED,

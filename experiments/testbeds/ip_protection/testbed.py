@@ -52,7 +52,7 @@ class IPProtection:
             if len(self._names(role)) < ENOUGH:
                 raise ValueError(
                     f"{role} needs {ENOUGH} models that show each other's spread, not {len(self._names(role))}: give "
-                    "the zoo more (testbed.zoo.numbers.held_out)"
+                    "the zoo more (testbed.zoo.numbers.held_out, or copies of the toys)"
                 )
 
     @property
