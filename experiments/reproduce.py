@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.commands.interrupts import interruptible
+from experiments.commands.progress import counted
 from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages import standing as standings
 from experiments.pages import sweep
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     try:
-        found = [standing(name, given, recorded=None if own_alone else standings.RECORDED) for name in names]
+        recorded = None if own_alone else standings.RECORDED
+        found = [standing(name, given, recorded=recorded) for name in counted(names, "composing runs")]
     except MISTAKES as error:
         print(f"error: {reason(error)}", file=sys.stderr)
         return 1

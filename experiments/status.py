@@ -11,6 +11,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
+from experiments.commands.progress import counted
 from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages.standing import STATES, Standing, standing
 from experiments.storage import configuration
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
             print(f"error: there is no experiment {name!r}; {nearest(name, known, 'there are')}", file=sys.stderr)
             return 1
     try:
-        show([standing(name, given) for name in chosen or known])
+        show([standing(name, given) for name in counted(chosen or known, "composing runs")])
     except MISTAKES as error:
         print(f"error: {reason(error)}", file=sys.stderr)
         return 1

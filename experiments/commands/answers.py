@@ -12,6 +12,8 @@ from experiments.storage.files import read, write
 
 MEASURED = ("testbed", "method")
 """Parts of a configuration that name a run."""
+PLACES = ("root", "folder", "file")
+"""Settings that say where images and weights lie."""
 
 
 def refuse_others(config: dict[str, Any], saved: dict[str, Any], folder: Path) -> None:
@@ -21,7 +23,7 @@ def refuse_others(config: dict[str, Any], saved: dict[str, Any], folder: Path) -
     last; a folder that is gone is no other one.
     """
     refuse_other_functions(config, saved, folder)
-    moved = record.places(saved["config"]["testbed"]) != record.places(config["testbed"])
+    moved = record.places(saved["config"]["testbed"], PLACES) != record.places(config["testbed"], PLACES)
     seen = _seen(folder)
     if moved or any(seen.get(place) != stamp for place, stamp in _stamps(config).items()):
         from experiments.job import refuse_other_images  # only here: torch takes a second to import
@@ -68,7 +70,7 @@ def _seen(folder: Path) -> dict[str, str]:
 
 def _stamps(config: dict[str, Any]) -> dict[str, str]:
     """Name, size and time of every file at every place that is there, in one digest for each."""
-    places = {str(place) for place in record.places(config["testbed"]).values() if place}
+    places = {str(place) for place in record.places(config["testbed"], PLACES).values() if place}
     return {place: identity.digest(sorted(_files(place))) for place in sorted(places) if os.path.exists(place)}
 
 

@@ -24,7 +24,13 @@ def predictions(model: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> T
     like = computes_in(model, inputs)
     with torch.no_grad():
         # A copy, because a model's first layer may work in place.
-        outputs = torch.cat([model(part.to(like, copy=True)) for part in inputs.split(batch_size)])
+        parts = [model(part.to(like, copy=True)) for part in inputs.split(batch_size)]
+    if not isinstance(parts[0], Tensor):
+        raise ValueError(
+            f"the model answers with a {type(parts[0]).__name__}, where a tensor is needed: wrap it in a module that "
+            "returns one, such as model(inputs)['logits']"
+        )
+    outputs = torch.cat(parts)
     return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
 
 

@@ -22,6 +22,8 @@ def refuse_misfit(model: nn.Module, name: str, example: Tensor) -> None:
     """
     try:
         predictions(model, example)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     except ERRORS as error:
         shape, reason = tuple(example.shape[1:]), (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"samples {shape} do not fit the model {name}: {reason}") from error

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Collection
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,11 @@ def folder(config: dict[str, Any]) -> Path:
     return Path(config["results"]) / "runs" / identity.digest(identity.run(config))
 
 
-def places(config: Any) -> dict[str, Any]:
+def places(config: Any, keys: Collection[str] = ("root", "folder")) -> dict[str, Any]:
     """Where a configuration says that its data lie; no part of its name, since the same data may lie anywhere."""
     parts = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
-    found = {f"{key}.{name}": place for key, part in parts for name, place in places(part).items()}
-    return found | {key: part for key, part in parts if key in ("root", "folder", "file")}
+    found = {f"{key}.{name}": place for key, part in parts for name, place in places(part, keys).items()}
+    return found | {key: part for key, part in parts if key in keys}
 
 
 def portable(saved: dict[str, Any]) -> dict[str, Any]:

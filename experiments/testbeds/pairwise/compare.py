@@ -1,9 +1,9 @@
 """Any models of one's own, compared by a few lines of Python; `from experiments import compare` gives the function."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from functools import partial
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
+from experiments.commands.progress import bar
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Method, Samples, Zoo, ZooModel
 from experiments.job import available
@@ -52,13 +53,15 @@ def compare(
     over images), the nulls `first_twin`, `second_twin` (to a network of the same make with new weights) and
     `other_images`; with strangers `p`, `p_holm`, `p_rank` and `verdict`; and `n/a`, why a method cannot compare the
     two. Models and images are left as they are, their order changes nothing. `table.attrs["images"]` names the very
-    images that were drawn and shown, one hash for each, `table.attrs["models"]` the very weights.
+    images that were drawn and shown, one hash for each, `table.attrs["models"]` the very weights, and
+    `table.attrs["metrics"]` holds what a run records, by method (`accused_strangers`: how often it errs on them).
 
     Args:
         models: name -> module, or a text that names one (`timm:resnet18`, `mine.safetensors@timm:resnet18`); or such
-            texts alone. Modules take images in [0, 1], with their own normalisation inside.
+            texts alone. Modules take images in [0, 1], with their own normalisation inside, or are shown what their
+            `pretrained_cfg` says, as timm's have it; they answer with logits, or features.
         images: (n, colours, height, width) in [0, 1], or a folder of photographs.
-        methods: names of `conf/method`.
+        methods: names of `conf/method`, of those that ask for no labels and no source.
         strangers: names of three models or more that are known to owe nothing to the others.
         nulls: measure them; three times the work.
         max_images: how many are shown, drawn by the seed.
@@ -96,11 +99,17 @@ def compare(
     testbed = Pairwise(whole, Samples(pool), len(pool), predicted_class, flat, strangers, level)
     if not methods:
         raise ValueError("methods are missing; name some of conf/method, such as modelgif")
-    found = {name: _measured(_method(name, seed), testbed, available(device), memory_gb) for name in methods}
-    table = pd.concat(found, axis=1, names=["method", "value"])
+    ready = {name: _method(name, seed) for name in methods}
+    for method in ready.values():  # before the first is measured
+        refuse_unmet(method, testbed)
+    found = {name: _measured(method, testbed, available(device), memory_gb) for name, method in ready.items()}
+    table = pd.concat({name: pairs for name, (pairs, _) in found.items()}, axis=1, names=["method", "value"])
     table = table.sort_values((methods[0], "distance"), kind="stable")
-    weights = {name: facts.weights for name, facts in testbed.facts.items()}
-    table.attrs = {"images": testbed.hashes, "models": weights}
+    table.attrs = {
+        "images": testbed.hashes,
+        "models": {name: facts.weights for name, facts in testbed.facts.items()},
+        "metrics": {name: metrics for name, (_, metrics) in found.items()},
+    }
     return table
 
 
@@ -116,7 +125,7 @@ def _zoo(models: Mapping[str, nn.Module | str] | Sequence[str], seed: int) -> Zo
             zoo[name] = ZooModel(name, MODEL, networks.architecture(model), partial(networks.load, model, seed))
         elif isinstance(model, nn.Module):
             # A copy, because what is measured is counted, moved, and put into eval mode.
-            zoo[name] = ZooModel(name, MODEL, type(model).__name__, partial(deepcopy, model))
+            zoo[name] = ZooModel(name, MODEL, type(model).__name__, partial(networks.shown, model))
         else:
             raise ValueError(f"{name} must be a torch.nn.Module, or a text that names one, not {type(model).__name__}")
     return zoo
@@ -153,22 +162,31 @@ def _read(folder: str | Path, count: int, size: int, seed: int) -> Tensor:
 
 
 def _method(name: str, seed: int) -> Method:
-    known = [file.relative_to(CONF).with_suffix("").as_posix() for file in sorted(CONF.rglob("*.yaml"))]
+    files = [file.relative_to(CONF).with_suffix("") for file in sorted(CONF.rglob("*.yaml"))]
+    known = [file.as_posix() for file in files if file.parts[0] != "queries"]  # a part of methods
     if name not in known:
         raise ValueError(f"there is no method {name!r}; {nearest(name, known, 'the methods are')}")
     config = configuration.resolved("testbed=pairwise", f"method={name}", f"seed={seed}")
     return instantiate(config["method"], _convert_="all")
 
 
-def _measured(method: Method, testbed: Pairwise, device: torch.device, memory_gb: float) -> pd.DataFrame:
-    """One method's values of every two models, in the testbed's order; those that it cannot compare say why."""
-    refuse_unmet(method, testbed)
+def _measured(
+    method: Method, testbed: Pairwise, device: torch.device, memory_gb: float
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """One method's values of every two models, in the testbed's order, and its metrics.
+
+    Models that it cannot compare say why.
+    """
     models = [name for name, model in testbed.zoo.items() if model.role == MODEL]
     every = pd.MultiIndex.from_tuples(combinations(sorted(models), 2), names=["first", "second"])
     reasons = pd.Series([testbed.why_not(pair, method) for pair in every], every, dtype=object)
-    table = pd.DataFrame(columns=["distance", "low", "high"], dtype=float)
+    table, metrics = pd.DataFrame(columns=["distance", "low", "high"], dtype=float), {}
     if not reasons.all():
-        distances, _ = measure(testbed, method, device, memory_gb=memory_gb)
-        table = testbed.score(distances).matrices["pairs"]
+        with bar(method.label) as tell:
+            distances, _ = measure(testbed, method, device, memory_gb=memory_gb, progress=tell)
+        report = testbed.score(distances)
+        table = report.matrices["pairs"]
+        metrics = {key: value for key, value in report.metrics.items() if isfinite(value)}
     table = table.reindex(every)
-    return table.assign(**{"n/a": reasons.mask(table["distance"].isna() & (reasons == ""), DEAD)})
+    table = table.assign(**{"n/a": reasons.mask(table["distance"].isna() & (reasons == ""), DEAD)})
+    return table, metrics

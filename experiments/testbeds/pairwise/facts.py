@@ -13,7 +13,10 @@ from modelgif_core.readout import centred_label, given_label, label_odds, predic
 OF_CLASSES = frozenset(readout.__name__ for readout in (predicted_class, given_label, centred_label, label_odds))
 """Names of the readouts that follow one of a model's classes."""
 
-DEAD = "no image is alive: one of the two does not depend on its input, or so little that half precision loses it"
+DEAD = (
+    "no image is alive: one of the two does not depend on its input, gives no gradient (no_grad, detach, argmax), or "
+    "depends on it so little that half precision loses it"
+)
 """Why two models that could be compared have no distance."""
 
 
@@ -38,7 +41,13 @@ def facts(model: nn.Module, name: str, example: Tensor) -> Facts:
         ValueError: if the image does not fit it; names the model.
     """
     refuse_misfit(model, name, example)
-    shape = predictions(model, example).shape[1:]
+    answer = predictions(model, example)
+    if answer.ndim == 2 and answer.shape[1] > 1 and answer.min() >= 0 and abs(float(answer.sum()) - 1) < 1e-3:
+        raise ValueError(
+            f"{name} answers with probabilities, where logits are compared; leave out its softmax, or hand over a "
+            "module that takes their logarithm"
+        )
+    shape = answer.shape[1:]
     return Facts(
         outputs="x".join(map(str, shape)) or "1",
         head=any(isinstance(module, nn.Linear) for module in model.modules()),

@@ -7,6 +7,7 @@ timm network on the Hugging Face hub. `<file>@<network>` puts the tensors of a f
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch.nn.functional import interpolate
 from experiments.networks.timm import Normalise
 from experiments.storage import foreign
 from experiments.storage.identity import file_content
+from modelgif_core.prepared import computes_in
 
 FORMS = (
     "timm:<name>",
@@ -111,6 +113,14 @@ def load(text: str, seed: int) -> nn.Module:
                 network, takes = _built(spec, seed, num_classes=len(given))
         foreign.fill(network, weights, file=file, what=f"the weights of {spec.scheme}:{spec.name}")
     return (network if takes is None else Shown(network, takes)).eval()
+
+
+def shown(network: nn.Module) -> nn.Module:
+    """A copy of a module that takes images in [0, 1]: as it is, or as its `pretrained_cfg` says if it has one."""
+    takes, copied = getattr(network, "pretrained_cfg", None) or {}, deepcopy(network)
+    if not {"input_size", "mean", "std"} <= set(takes):
+        return copied
+    return Shown(copied, takes).to(computes_in(copied, torch.zeros(())).dtype).eval()
 
 
 def architecture(text: str) -> str:
@@ -223,7 +233,7 @@ def _factory(module: str, name: str) -> Callable[[], Any]:
     except ImportError as error:
         raise ValueError(
             f"{module}:{name} names no model, and there is no module {module!r} ({error}); the forms are "
-            f"{', '.join(FORMS)}"
+            f"{', '.join(FORMS)}; put a module's folder into PYTHONPATH"
         ) from error
     factory = getattr(found, name, None)
     if not callable(factory):

@@ -4,9 +4,11 @@ import copy
 import re
 
 import pytest
+import timm
 import torch
 from conftest import ROOT
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from experiments import compare
@@ -61,6 +63,46 @@ def test_models_of_one_output_have_no_classes_to_agree_on():
     assert table["cka_debiased", "distance"].notna().all()
 
 
+class Wrapped(nn.Module):
+    """Answers with what `answer` makes of a network's logits."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.network, self.answer = toy.small(), answer
+
+    def forward(self, inputs):
+        return self.answer(self.network(inputs))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda logits: {"logits": logits}, "other: the model answers with a dict, where a tensor is needed"),
+        (lambda logits: logits.softmax(1), "other answers with probabilities, where logits are compared"),
+    ],
+)
+def test_what_is_no_answer_of_logits_is_refused_by_name(answer, said):
+    with pytest.raises(ValueError, match=said):
+        compare({"mine": MODELS["mine"], "other": Wrapped(answer)}, IMAGES, **QUICK)
+
+
+def test_a_wrong_method_is_refused_before_the_first_is_measured(monkeypatch):
+    monkeypatch.setattr("experiments.testbeds.pairwise.compare.measure", lambda *_, **__: 1 / 0)
+    with pytest.raises(ValueError, match="AKH needs labelled samples"):
+        compare(MODELS, IMAGES, methods=["agreement", "akh"])
+    with pytest.raises(ValueError, match="there is no method 'queries/random_samples'"):
+        compare(MODELS, IMAGES, methods=["agreement", "queries/random_samples"])
+
+
+def test_a_module_of_timms_is_shown_what_its_name_would_be(tmp_path):
+    network = timm.create_model("test_resnet").eval()
+    save_file(network.state_dict(), file := tmp_path / "mine.safetensors")
+    colours = torch.rand(4, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    models = {"module": network, "text": f"{file}@timm:test_resnet"}
+    table = compare(models, colours, methods=["modelgif"], nulls=False)
+    assert table.loc[("module", "text"), ("modelgif", "distance")] == pytest.approx(0, abs=1e-6)
+
+
 class Constant(nn.Module):
     """Answers the same whatever it is shown."""
 
@@ -103,7 +145,8 @@ def test_an_encoder_among_classifiers_leaves_their_distances():
 def test_the_images_that_are_named_are_those_that_were_shown_and_give_the_same_numbers():
     table = compare(MODELS, IMAGES, methods=["modelgif", "agreement"], nulls=False, max_images=4)
     assert len(table.attrs["images"]) == 4
-    assert table.attrs == compare(MODELS, IMAGES.flip(0), **QUICK, max_images=4).attrs
+    again = compare(MODELS, IMAGES.flip(0), **QUICK, max_images=4)
+    assert all(table.attrs[what] == again.attrs[what] for what in ("images", "models"))
     shown = torch.stack([image for image in IMAGES if fingerprint(image) in table.attrs["images"]])
     assert table.equals(compare(MODELS, shown, methods=["modelgif", "agreement"], nulls=False))
 
