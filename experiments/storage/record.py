@@ -33,7 +33,7 @@ def places(config: Any, keys: Collection[str] = ("root", "folder")) -> dict[str,
     """Where a configuration says that its data lie; no part of its name, since the same data may lie anywhere."""
     parts = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
     found = {f"{key}.{name}": place for key, part in parts for name, place in places(part, keys).items()}
-    return found | {key: part for key, part in parts if key in keys}
+    return found | {str(key): part for key, part in parts if key in keys}
 
 
 def portable(saved: dict[str, Any]) -> dict[str, Any]:
