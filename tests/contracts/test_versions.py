@@ -43,7 +43,7 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "a1b8e5ddb772"),
+    "ip_protection": (4, "392d95d18b21"),
     "task_relatedness": (3, "32a8fb51c3c0"),
     "rooms": (1, "d9a4af40b62f"),
     "unlearning": (2, "9ca76b96c30e"),
