@@ -56,13 +56,13 @@ def test_what_is_missing_is_made_and_what_lacks_its_folder_is_not_begun(toy, cap
 
 
 def test_a_page_that_own_runs_lack_is_written_and_nothing_measured(toy, monkeypatch, tmp_path):
-    own = Standing("ip_protection", [Place("fields", "done", 5.0), Place("labels", "recorded", 5.0)], {}, {})
-    monkeypatch.setattr(reproduce, "of_scale", lambda scale: ["ip_protection"])
+    own = Standing("ip_false_claim", [Place("fields", "done", 5.0), Place("labels", "recorded", 5.0)], {}, {})
+    monkeypatch.setattr(reproduce, "of_scale", lambda scale: ["ip_false_claim"])
     monkeypatch.setattr(reproduce, "shared", lambda name: {})
     monkeypatch.setattr(reproduce, "standing", lambda name, given, recorded: own)
     assert reproduce.main(["scale=mini"]) == 0
-    assert toy == [["-m", "experiments.pages", "ip_protection", "--results", "results"]]
-    page.render("ip_protection", RECORDED, tmp_path / "results" / "pages")
+    assert toy == [["-m", "experiments.pages", "ip_false_claim", "--results", "results"]]
+    page.render("ip_false_claim", RECORDED, tmp_path / "results" / "pages")
     assert reproduce.main(["scale=mini"]) == 0
     assert len(toy) == 1
     assert not reproduce.unfinished(Standing("ip_protection", [Place("fields", "recorded", 5.0)], {}, {}), {})

@@ -298,7 +298,7 @@ def hollow_weights() -> OrderedDict:
     return OrderedDict((key, torch.zeros((), dtype=value.dtype).expand(value.shape)) for key, value in shapes.items())
 
 
-@pytest.mark.parametrize("method", ["modelgif/grey", "rsa"])
+@pytest.mark.parametrize("method", [pytest.param("modelgif/grey", marks=pytest.mark.slow), "rsa"])
 def test_the_papers_comparison_starts_and_scores_two_images_on_fabricated_encoders(method, tmp_path, monkeypatch):
     tasks = ["normal", "curvature", "reshading", "autoencoding"]
     names = {task: write(tmp_path, task, {"state_dict": random_weights(seed)}) for seed, task in enumerate(tasks)}
