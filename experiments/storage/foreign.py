@@ -54,7 +54,10 @@ def opened(file: Path, content: bytes) -> Any:
             return safetensors.torch.load(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file happens to raise
-        raise ValueError(f"{file} is damaged or holds something else than tensors, which is not opened") from error
+        raise ValueError(
+            f"{file} is damaged or holds something else than tensors, which is not opened; save what a network's "
+            "state_dict() gives"
+        ) from error
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], *, file: Path, what: str, hint: str = "") -> None:

@@ -149,7 +149,7 @@ def _tensors(file: Path) -> Mapping[str, Tensor]:
                 f"{file} holds a {type(value).__name__} under {name!r}, where a tensor is needed; save what a "
                 "network's state_dict() gives, alone or as the entry 'state_dict'"
             )
-    return weights
+    return {name.removeprefix("module."): value for name, value in weights.items()}  # as parallel training leaves it
 
 
 def _built(spec: Spec, seed: int, **options: Any) -> tuple[nn.Module, dict[str, Any] | None]:

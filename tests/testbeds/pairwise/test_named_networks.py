@@ -50,6 +50,13 @@ def test_weights_that_change_under_their_name_are_measured_anew(tmp_path, monkey
     assert [done(), done()] == [(2, False), (2, True)]
 
 
+def test_weights_have_the_names_that_parallel_training_gives_them_or_the_networks_own(tmp_path):
+    trained = toy.small_stranger().state_dict()
+    torch.save({f"module.{name}": value for name, value in trained.items()}, tmp_path / "mine.pt")
+    network = networks.load(f"{tmp_path}/mine.pt@experiments.testbeds.pairwise.toy:small", 0)
+    assert all(torch.equal(value, trained[name]) for name, value in network.state_dict().items())
+
+
 def test_weights_of_a_file_with_other_classes_bring_their_own_head(tmp_path):
     other = networks.load("timm:test_resnet", 0).network
     other.reset_classifier(7)
