@@ -87,22 +87,25 @@ def nulls(found: Experiment) -> str:
 def verdicts(found: Experiment) -> str:
     """What declared strangers let be said of the other pairs; empty where none are declared."""
     rows: dict[str, dict[str, str]] = {}
-    for label, one in compared(found).items():
-        if "verdict" not in one.pairs:
-            continue
+    judged = {label: one for label, one in compared(found).items() if "verdict" in one.pairs}
+    for label, one in judged.items():
         names = dict(zip(one.asked, short(one.asked), strict=True))
         for (first, second), row in one.pairs.iterrows():
             if isinstance(row["verdict"], str):
                 said = f"{row['verdict']} ({probability(row['p_holm'])})"
                 rows.setdefault(f"{names[first]} – {names[second]}", {})[label] = said
     if not rows:
-        return ""
+        nobody = (
+            "**Nobody is judged**: no pair has three declared strangers that can be compared with it, of its own make "
+        )
+        return nobody + "where both are of one." if judged else ""
     return section(
         "**Derived, or not told apart from strangers?** Holm's p-value over all judged pairs in brackets, from "
         "Student's prediction of one more stranger, whose distances are taken for normal; a pair called derived "
-        "is also nearer than every declared stranger is to either of the two. Not told apart acquits nobody. Which of "
-        "two derived models came first is not said: distances are symmetric, and of three that come of one another "
-        "weights show which lies between, whichever of them was there first.",
+        "is also nearer than every one of these strangers is to either of the two. Two models of one make are held "
+        "against strangers of that make, of which there must be three, all others against all strangers. Not told "
+        "apart acquits nobody. Which of two derived models came first is not said: distances are symmetric, and of "
+        "three that come of one another weights show which lies between, whichever of them was there first.",
         pd.DataFrame.from_dict(rows, orient="index").fillna(NOTHING),
     )
 

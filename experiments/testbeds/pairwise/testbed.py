@@ -33,7 +33,7 @@ class Pairwise:
     view: View
     strangers: Sequence[str] | None = None
     """Names, or patterns of names (`unrelated_*`), of at least three models that are known to owe nothing to the
-    others; they are compared, not judged."""
+    others; they are compared, not judged. Two models of one make are held against those of that make, three or more."""
     level: float = 0.05
     """How often a method may call any of the judged pairs derived, though none is."""
 
@@ -83,6 +83,10 @@ class Pairwise:
     @property
     def _judged(self) -> list[str]:
         return [name for name in self._models if name not in self._strangers]
+
+    @property
+    def _makes(self) -> dict[str, str]:
+        return {name: facts.layers for name, facts in self.facts.items()}
 
     @property
     def tested_roles(self) -> frozenset[str]:
@@ -160,7 +164,7 @@ class Pairwise:
             "farthest_from_itself": float(np.fmax.reduce(np.diag(square))),
         }
         if self.strangers:
-            table = table.join(verdicts.judged(square, self._judged, self._strangers, self.level))
+            table = table.join(verdicts.judged(square, self._judged, self._strangers, self.level, self._makes))
             metrics |= self._verdicts(square, table)
         table = table.sort_values("distance", kind="stable")
         if len(table):
@@ -179,13 +183,16 @@ class Pairwise:
 
     def _verdicts(self, square: pd.DataFrame, table: pd.DataFrame) -> dict[str, float]:
         found = table["verdict"].dropna()
-        selves = [verdicts.p_of(square, name, name, self._strangers)[0] for name in self._judged]
+        held = self._strangers, self._makes
+        selves = [verdicts.p_of(square, name, name, *held)[0] for name in self._judged]
         return {
             "judged": len(found),
             "derived": int((found == "derived").sum()),
             "strangers": len(self._strangers),
             "p_of_itself": float(np.fmax.reduce(selves)),  # of those that are known
-            "accused_strangers": verdicts.accused_strangers(square, self._judged, self._strangers, self.level),
+            "accused_strangers": verdicts.accused_strangers(
+                square, self._judged, self._strangers, self.level, self._makes
+            ),
         }
 
 

@@ -8,8 +8,11 @@ from experiments.testbeds.pairwise import verdicts
 LEVEL = 0.05
 
 
-def judged(names, near, strangers):
-    """The row of the first two names, whose distance is `near`; strangers are as far from all names as said."""
+def judged(names, near, strangers, makes=None):
+    """The row of the first two names, whose distance is `near`; strangers are as far from all names as said.
+
+    All are of one make but those that `makes` has.
+    """
     far = {f"s{number}": distance for number, distance in enumerate(strangers)}
     everybody = [*names, *far]
     square = pd.DataFrame(0.9, everybody, everybody)
@@ -18,7 +21,8 @@ def judged(names, near, strangers):
             square.loc[name, other] = square.loc[other, name] = distance
     first, second = names[:2]
     square.loc[first, second] = square.loc[second, first] = near
-    return verdicts.judged(square, list(names), list(far), LEVEL).loc[(first, second)]
+    makes = dict.fromkeys(everybody, "one") | (makes or {})
+    return verdicts.judged(square, list(names), list(far), LEVEL, makes).loc[(first, second)]
 
 
 def test_a_p_value_that_is_at_the_level_for_one_pair_is_not_enough_among_three():
@@ -34,3 +38,17 @@ def test_a_pair_beyond_the_nearest_stranger_is_not_derived_however_small_its_p_v
     nearer, farther = (judged("ab", near, strangers) for near in (0.45, 0.55))
     assert nearer["p_holm"] < farther["p_holm"] < LEVEL
     assert (nearer["verdict"], farther["verdict"]) == ("derived", "not told apart")
+
+
+def test_two_of_one_make_are_held_against_strangers_of_that_make_alone():
+    strangers = [0.5, 0.52, 0.54, *(20 * [0.98, 1.0])]
+    others = {f"s{number}": "another" for number in range(3, len(strangers))}
+    alike, mixed = (judged("ab", 0.47, strangers, others | own) for own in ({}, {"b": "another"}))
+    assert (alike["verdict"], mixed["verdict"]) == ("not told apart", "derived")
+    assert alike["p_rank"] == 0.25
+    assert judged("ab", 0.3, strangers, others)["verdict"] == "derived"
+
+
+def test_two_of_one_make_with_two_strangers_of_that_make_have_no_verdict():
+    row = judged("ab", 0.1, 6 * [0.9, 1.0], {f"s{number}": "another" for number in range(2, 12)})
+    assert row.isna().all()
