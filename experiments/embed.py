@@ -27,6 +27,7 @@ from experiments.prepare import part, prepare, refuse_for_runs
 from experiments.storage import record
 from experiments.storage.embeddings import load_embedding, save_embedding
 from experiments.storage.files import lock, write
+from experiments.storage.tables import FORMAT
 from modelgif_core import Embedding, Paths, sketch_distances
 
 
@@ -106,7 +107,7 @@ def main(cfg: DictConfig) -> None:
     left = [name for name in testbed.zoo if not embedded(folder, name).exists()]
     print(f"{made} models embedded in {folder}, {len(left)} of {len(testbed.zoo)} left", file=sys.stderr)
     if not left:
-        write(folder / "distances.csv", distances(folder, list(testbed.zoo)).to_csv(float_format="%.6g").encode())
+        write(folder / "distances.csv", distances(folder, list(testbed.zoo)).to_csv(float_format=FORMAT).encode())
         print(f"{folder}/distances.csv")
 
 

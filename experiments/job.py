@@ -15,6 +15,7 @@ from experiments.offers import refuse_learnt, refuse_unmet
 from experiments.pages.draw import draw
 from experiments.prepare import prepare
 from experiments.storage import identity, record
+from experiments.storage.tables import as_written
 
 
 def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def run(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     with bar(record.title(config)) as tell:
         sizes = {"chunk": config["chunk"], "memory_gb": config["memory_gb"]}
         distances, cost = measure(testbed, method, device, **sizes, progress=tell)
+    distances = as_written(distances)
     table = described(distances, testbed)
     measured = record.keep(folder, table)
     try:

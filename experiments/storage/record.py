@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.storage import identity
 from experiments.storage.files import ROOT, explained, read, write
-from experiments.storage.tables import read_table
+from experiments.storage.tables import FORMAT, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +138,7 @@ def keep(path: Path, table: "pd.DataFrame") -> Path:
 
 
 def _csv(table: "pd.DataFrame") -> bytes:
-    return table.to_csv(float_format="%.6g").encode()
+    return table.to_csv(float_format=FORMAT).encode()
 
 
 def save(

@@ -10,6 +10,7 @@ from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics.conformal import holm, p_values
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
+from experiments.storage.tables import as_written
 from experiments.testbeds.ip_protection.calibration import ENOUGH, false_discoveries, in_units, unseen_p_values
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
@@ -101,7 +102,7 @@ class IPProtection:
         refuse_dead(distances)
         table = distances.droplevel("source")
         suspects = described(self.zoo, self.attacks, frozenset(self.extractions))
-        suspects["distance"] = table.mean(axis=1)[suspects.index]
+        suspects["distance"] = as_written(table.mean(axis=1))[suspects.index]
         held_out = self._held_out(table)
         if len(held_out):
             self._calibrate(suspects, held_out)
@@ -192,7 +193,7 @@ class IPProtection:
             {
                 "task": {name: model.role.removeprefix("held_out_") for name, model in models.items()},
                 "architecture": {name: model.architecture for name, model in models.items()},
-                "distance": table.mean(axis=1)[list(models)],
+                "distance": as_written(table.mean(axis=1))[list(models)],
             }
         )
 
@@ -209,7 +210,7 @@ class IPProtection:
         sizes = [2**power for power in range(12) if 2**power < table.shape[1]] + [table.shape[1]]
         rows = []
         for size in sizes if len(sizes) > 1 else []:
-            mean = table.iloc[:, :size].mean(axis=1)
+            mean = as_written(table.iloc[:, :size].mean(axis=1))
             for attack, task in self.attacks.items():
                 near = mean[copies(suspects[suspects["role"] == attack]).index].dropna().to_numpy()
                 far = mean[_strangers(suspects, task).index].dropna().to_numpy()

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.pages.plots import plain, words
 from experiments.storage import record
+from experiments.storage.tables import as_written
 from experiments.testbeds.task_relatedness.affinity import as_square, dissimilarity
 from experiments.testbeds.task_relatedness.tasks import FAMILIES
 
@@ -36,7 +37,7 @@ def targets(folder: Path) -> Figure:
 def squares(folder: Path, name: str = "distance") -> dict[str, pd.DataFrame]:
     """A run's distances between all tasks, under that name, and the truth as distances."""
     affinity = record.matrix(folder, "affinity")
-    distance = as_square(record.distances(folder).mean(axis=1), list(affinity))
+    distance = as_square(as_written(record.distances(folder).mean(axis=1)), list(affinity))
     return {name: distance, TRUTH: dissimilarity(affinity)}
 
 

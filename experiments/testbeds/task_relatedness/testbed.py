@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from experiments.interfaces import Pair, Report, Samples, Zoo
 from experiments.statistics import ranking
 from experiments.statistics.intervals import refuse_dead
+from experiments.storage.tables import as_written
 from experiments.testbeds.task_relatedness.affinity import Truth, as_square, dissimilarity
 from experiments.testbeds.task_relatedness.tasks import FAMILIES
 from modelgif_core.readout import Readout
@@ -59,7 +60,7 @@ class TaskRelatedness:
         """Rank correlations with the affinity, target by target, and what predictors reach that know the truth."""
         refuse_dead(distances)
         truth = self.affinity(self.zoo)
-        distance = as_square(distances.mean(axis=1), list(self.zoo))
+        distance = as_square(as_written(distances.mean(axis=1)), list(self.zoo))
         columns = ranking.column_correlation(distance, truth.affinity, diagonal=False)
         metrics = agreement(distance, truth.affinity)
         metrics |= {f"target/{task}": value for task, value in columns.items() if pd.notna(value)}

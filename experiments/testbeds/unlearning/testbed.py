@@ -14,6 +14,7 @@ import pandas as pd
 from experiments.commands.refusal import nearest
 from experiments.interfaces import POOLS, Pair, Pools, Report, Samples, Zoo
 from experiments.statistics.intervals import auc, named, prediction_bound, refuse_dead, spearman, tpr_at_fpr
+from experiments.storage.tables import as_written, written
 from experiments.testbeds.unlearning.facts import twins
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -125,7 +126,7 @@ class Unlearning:
     def score(self, distances: pd.DataFrame) -> Report:
         """How well the readings tell forgotten from kept, who is believed, the paper's curves and their order."""
         refuse_dead(distances.loc[list(combinations(self._names("retrain_calibrate"), 2))])  # a suspect may be dead
-        mean = distances.mean(axis=1)
+        mean = as_written(distances.mean(axis=1))
         suspects = self._verdicts(mean)
         metrics: dict[str, float] = {}
         for reading, against, groups in self._contests(suspects):
@@ -137,7 +138,7 @@ class Unlearning:
         for role, models in suspects.groupby("role"):
             metrics[f"distance/{role}"] = float(models["reference"].mean())
             metrics[f"from_retrains/{role}"] = float(models["retrains"].mean())
-            believed = (models["retrains"] <= bound + 1e-9) & (models["retrains"] < knowing)
+            believed = (models["retrains"] <= bound) & (models["retrains"] < knowing)
             metrics[f"believed/{role}"] = float(believed.mean())
             metrics[f"accuracy/{role}"] = float(models["accuracy"].mean())
             metrics[f"leakage/{role}"] = float(models["leakage"].mean())
@@ -166,9 +167,10 @@ class Unlearning:
                 "retrains": np.mean([mean[source, name] for source in calibrating]),
                 "accuracy": facts["accuracy_forget_unseen"],
                 "retained": facts["accuracy_retain_unseen"],
-                "leakage": float(np.abs(np.array(facts["log_odds"]) - usual).mean()),
+                "leakage": written(np.abs(np.array(facts["log_odds"]) - usual).mean()),
             }
-        return pd.DataFrame.from_dict(rows, orient="index").drop(list(again))
+        found = pd.DataFrame.from_dict(rows, orient="index").drop(list(again))
+        return found.assign(retrains=as_written(found["retrains"]))
 
     def _contests(self, suspects: pd.DataFrame) -> list[tuple[str, str, tuple[np.ndarray, np.ndarray]]]:
         """Every reading against every kind of model that has not truly forgotten; small = forgotten.
@@ -184,7 +186,7 @@ class Unlearning:
         readings = {
             "reference": -suspects["reference"],
             "retrains": suspects["retrains"],
-            "relative": suspects["retrains"] - suspects["reference"],
+            "relative": as_written(suspects["retrains"] - suspects["reference"]),
         }
         found = []
         for reading, values in readings.items():
@@ -199,7 +201,7 @@ class Unlearning:
         calibrating = self._names("retrain_calibrate")
         between = {frozenset(pair): mean[pair] for pair in combinations(calibrating, 2)}
         own = [np.mean([d for pair, d in between.items() if name in pair]) for name in calibrating]
-        return prediction_bound(own)
+        return written(prediction_bound(own))
 
     def _nearest_knowing(self, mean: pd.Series) -> float:
         """How near a calibrating model that knows comes to the retrained ones; infinite if the zoo has none.
@@ -207,7 +209,7 @@ class Unlearning:
         What comes no nearer to retrained models than one that is known to know is not believed to have forgotten.
         """
         pairs = pd.Series({pair: mean[pair] for pair in self._knowing_pairs()}, dtype=float)
-        return float(pairs.groupby(level=1).mean().min()) if len(pairs) else np.inf
+        return written(pairs.groupby(level=1).mean().min()) if len(pairs) else np.inf
 
     def _knowing_pairs(self) -> list[Pair]:
         """Retrained models that calibrate with unrelated ones that do."""

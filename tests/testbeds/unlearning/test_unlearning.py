@@ -15,6 +15,7 @@ from torch import nn
 from experiments.interfaces import POOLS
 from experiments.measure import measure
 from experiments.statistics.intervals import prediction_bound
+from experiments.storage.tables import written
 from experiments.testbeds.unlearning.samples import forgotten_toy
 from experiments.testbeds.unlearning.testbed import HIDDEN, SEEN, SHADOW
 
@@ -58,6 +59,16 @@ def test_a_verifier_that_cannot_tell_unrelated_models_from_retrained_ones_believ
         assert np.mean([metrics[f"believed/{role}"] for metrics in found]) == pytest.approx(0.25, abs=0.15)
     assert testbed.score(oracle(testbed)).metrics["believed/retrain"] > 0.5
     assert {pair for pair in testbed.pairs() if testbed.zoo[pair[1]].role == "unrelated_calibrate"}
+
+
+def test_models_that_are_equally_far_are_so_in_whatever_order_their_distances_are_summed(testbed):
+    random, table = np.random.default_rng(0), oracle(testbed)
+    table.loc[:] = random.permuted(np.tile(random.random(table.shape[1]), (len(table), 1)), axis=1)
+    assert table.mean(axis=1).nunique() > 1
+    metrics = testbed.score(table).metrics
+    scores = {key: value for key, value in metrics.items() if key.startswith(("auc/", "order/"))}
+    assert {value for key, value in scores.items() if not key.endswith(("/low", "/high"))} == {0.5}
+    assert metrics["believed/retrain"] == 0  # no nearer than what is known to know
 
 
 def test_distances_that_know_nothing_score_by_chance(testbed):
@@ -201,7 +212,7 @@ def test_a_spread_is_predicted_from_each_calibrating_models_mean_distance_to_the
     calibrating = [f"retrain_calibrate-{number}" for number in range(3)]
     for pair, distance in zip(combinations(calibrating, 2), (0.1, 0.2, 0.3), strict=True):
         table.loc[pair] = distance
-    assert testbed.score(table).metrics["spread"] == pytest.approx(prediction_bound([0.15, 0.2, 0.25]))
+    assert testbed.score(table).metrics["spread"] == written(prediction_bound([0.15, 0.2, 0.25]))
 
 
 def test_leakage_is_the_mean_difference_from_the_usual_retrained_model_and_too_little_accuracy_goes_unnoticed(testbed):
