@@ -9,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 
 from benchmarks import field, report, scaling, verdict
+from experiments.storage.tables import as_written
 from experiments.testbeds.ip_protection.copies import KINDS
 from modelgif_core import Paths, extract_field
 
@@ -127,7 +128,7 @@ def test_the_cheapest_setting_has_the_fewest_gradients_of_those_that_keep_the_ve
 def test_a_verdict_has_the_auc_of_every_attack_and_the_mean_distance_of_every_suspect(toy):
     table = distances(toy, 0)
     found = verdict.judged(toy, table)
-    means = table.mean(axis=1).droplevel("source")
+    means = as_written(table.mean(axis=1)).droplevel("source")
     means = means[[toy.zoo[name].role in toy.tested_roles for name in means.index]]
     assert found.means.sort_index().equals(means.sort_index().rename("distance").rename_axis("suspect"))
     for attack, task in toy.attacks.items():

@@ -105,9 +105,19 @@ def verdicts(found: Experiment) -> str:
         "is also nearer than every one of these strangers is to either of the two. Two models of one make are held "
         "against strangers of that make, of which there must be three, all others against all strangers. Not told "
         "apart acquits nobody. Which of two derived models came first is not said: distances are symmetric, and of "
-        "three that come of one another weights show which lies between, whichever of them was there first.",
+        "three that come of one another weights show which lies between, whichever of them was there first. Strangers, "
+        f"by make: {_strangers(next(iter(judged.values())))}.",
         pd.DataFrame.from_dict(rows, orient="index").fillna(NOTHING),
     )
+
+
+def _strangers(one: Compared) -> str:
+    """The declared strangers, those of one make together."""
+    names = [name for name in one.square.index if name not in one.asked]
+    makes: dict[str, list[str]] = {}
+    for name, shown in zip(names, short(names), strict=True):
+        makes.setdefault(one.models.loc[name, "layers"], []).append(shown)
+    return "; ".join(map(", ".join, makes.values()))
 
 
 def heat_maps(found: Experiment) -> Figure:
