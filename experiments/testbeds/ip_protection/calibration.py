@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from experiments.statistics.conformal import p_values
+from experiments.storage.tables import as_written
 
 ENOUGH = 3
 """Peers of a model that show a spread: of an architecture there must be one more held out, which is told by these."""
@@ -45,7 +46,7 @@ def in_units(suspects: pd.DataFrame, held_out: pd.DataFrame, *, within: tuple[st
         # All equal, as untrained networks of one family are: then a difference counts as it is.
         spread = spread if spread > 1e-6 * max(1.0, np.abs(distances).max()) else 1.0
         found[name] = (suspect["distance"] - distances.mean()) / spread
-    return pd.Series(found, dtype=float)
+    return as_written(pd.Series(found, dtype=float))
 
 
 def false_discoveries(p: pd.Series) -> pd.Series:
