@@ -62,7 +62,8 @@ def compare(
             `pretrained_cfg` says, as timm's have it; they answer with logits, or features.
         images: (n, colours, height, width) in [0, 1], or a folder of photographs.
         methods: names of `conf/method`, of those that ask for no labels and no source.
-        strangers: names of three models or more that are known to owe nothing to the others.
+        strangers: names of three models or more that are known to owe nothing to the others; two models of one make are
+            held against those of that make, and have no verdict with fewer than three.
         nulls: measure them; three times the work.
         max_images: how many are shown, drawn by the seed.
         size: photographs of a folder are cut to squares of so many pixels.
