@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
         given = settings(arguments)
         own_alone = given["recorded"] == "false"
         names = of_scale(given["scale"])
+        sweep.compose(names)
         passed = {name: for_experiment(name, given) for name in names}
         refuse_unused(given, passed)
     except ValueError as error:
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         recorded = None if own_alone else standings.RECORDED
-        found = [standing(name, given, recorded=recorded) for name in counted(names, "composing runs")]
+        found = [standing(name, given, recorded=recorded) for name in counted(names, "reading records")]
     except MISTAKES as error:
         print(f"error: {reason(error)}", file=sys.stderr)
         return 1

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from experiments.commands.progress import counted
 from experiments.commands.refusal import MISTAKES, nearest, reason
+from experiments.pages import sweep
 from experiments.pages.standing import STATES, Standing, standing
 from experiments.storage import configuration
 from experiments.storage.identity import UNNAMED
@@ -34,7 +35,8 @@ def main(arguments: list[str]) -> int:
             print(f"error: there is no experiment {name!r}; {nearest(name, known, 'there are')}", file=sys.stderr)
             return 1
     try:
-        show([standing(name, given) for name in counted(chosen or known, "composing runs")])
+        sweep.compose(chosen or known)
+        show([standing(name, given) for name in counted(chosen or known, "reading records")])
     except MISTAKES as error:
         print(f"error: {reason(error)}", file=sys.stderr)
         return 1

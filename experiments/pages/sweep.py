@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial, reduce
 from itertools import product
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from joblib import Parallel, delayed
 
 from experiments.commands.door import admitted
+from experiments.commands.interrupts import mortal
+from experiments.commands.progress import bar
 from experiments.storage import configuration, identity, record
 from experiments.study import plan
 
@@ -118,6 +121,22 @@ def jobs(name: str, given: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """
     title = "-".join([name, *([identity.digest(given)] if given else [])])
     return configuration.kept(title, partial(_composed, name, given))
+
+
+def compose(names: Sequence[str]) -> None:
+    """Compose the jobs of several experiments at once, a process a core, so that `jobs` finds them kept."""
+    known = configuration.names("experiment")
+    stale = [name for name in names if name in known and not configuration.is_kept(name)]
+    if len(stale) > 1:
+        with bar("composing runs") as tell:
+            calls = (delayed(_keep)(name) for name in stale)
+            finished = Parallel(n_jobs=-1, backend="loky", return_as="generator_unordered", **mortal())(calls)
+            for done, _ in enumerate(finished, start=1):
+                tell(done, len(stale))
+
+
+def _keep(name: str) -> None:
+    jobs(name)
 
 
 def _composed(name: str, given: tuple[str, ...]) -> list[dict[str, Any]]:

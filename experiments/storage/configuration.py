@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.storage.files import ROOT, write
 
 Plain = TypeVar("Plain")
+SWEEPS = ROOT / "cache" / "sweeps"
+"""Where the composed jobs of experiments are kept."""
 
 
 def composed(*overrides: str, hydra: bool = False) -> DictConfig:
@@ -95,7 +97,7 @@ def part(group: str, name: str, *others: str) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(chosen))[group]
 
 
-def kept(name: str, make: Callable[[], Plain], folder: Path = ROOT / "cache" / "sweeps") -> Plain:
+def kept(name: str, make: Callable[[], Plain], folder: Path = SWEEPS) -> Plain:
     """The plain values that `make` gives: from a file in the folder while all configurations and programs are the same.
 
     >>> import tempfile
@@ -104,14 +106,25 @@ def kept(name: str, make: Callable[[], Plain], folder: Path = ROOT / "cache" / "
     ([0, 1], [0, 1])
     """
     file = folder / f"{name}.json"
-    with suppress(OSError, ValueError):
-        found = json.loads(file.read_text())
-        if found["sources"] == _sources():
-            return found["made"]
+    if (found := _found(file)) is not None:
+        return found
     content = json.dumps({"sources": _sources(), "made": make()})
     with suppress(OSError):  # where nothing can be written, it is made again
         write(file, content.encode())
     return json.loads(content)["made"]
+
+
+def is_kept(name: str, folder: Path = SWEEPS) -> bool:
+    """Whether `kept` has nothing to make."""
+    return _found(folder / f"{name}.json") is not None
+
+
+def _found(file: Path) -> Any:
+    with suppress(OSError, ValueError):
+        found = json.loads(file.read_text())
+        if found["sources"] == _sources():
+            return found["made"]
+    return None
 
 
 @cache

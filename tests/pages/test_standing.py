@@ -189,3 +189,12 @@ def test_a_page_names_every_folder_that_its_experiment_needs(name):
     fetched = {config["testbed"]["zoo"].get("root")} if "url" in config["testbed"]["zoo"] else set()
     asked = {place for place in record.places(config["testbed"]).values() if place} - fetched
     assert asked == there, json.dumps(sorted(asked))
+
+
+def test_what_processes_compose_is_found_afterwards():
+    names = ["smoke", "unlearning_curves"]
+    for name in names:
+        (configuration.SWEEPS / f"{name}.json").unlink(missing_ok=True)
+    sweep.compose([*names, "no experiment"])
+    assert all(map(configuration.is_kept, names))
+    assert not configuration.is_kept("no experiment")
