@@ -1,15 +1,14 @@
 """The same network with fewer operations: BatchNorm folded into the layer before it."""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
+from modelgif_core.copied import frozen_copy
 from modelgif_core.fast import own_precision
 
 LAYERS = {nn.BatchNorm1d: (nn.Linear, nn.Conv1d), nn.BatchNorm2d: (nn.Conv2d,), nn.BatchNorm3d: (nn.Conv3d,)}
@@ -42,21 +41,6 @@ def fold_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
             for unfold in undo:
                 unfold()
     return frozen
-
-
-def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode without parameter gradients, which shares the values of all weights, and hooks, with it."""
-    shared: dict[int, object] = {}
-    for part in model.modules():
-        # A copied hook would report to a copy of whoever listens.
-        shared |= {id(hook): hook for hook in (*part._forward_pre_hooks.values(), *part._forward_hooks.values())}
-        # What was computed and is kept among the attributes (by reparametrisations, in an attention's cache) is no leaf
-        # of a graph, and could not be copied.
-        kept = [each for value in vars(part).values() for each in (value.values() if type(value) is dict else [value])]
-        shared |= {id(value): value.detach() for value in kept if isinstance(value, Tensor)}
-    for old in chain(model.parameters(), model.buffers()):
-        shared[id(old)] = nn.Parameter(old, False) if isinstance(old, nn.Parameter) else old
-    return copy.deepcopy(model, shared).eval()
 
 
 def _pairs(model: nn.Module, example: Tensor) -> tuple[dict[str, str], Any]:

@@ -1,9 +1,9 @@
 """The same network before any training."""
 
-import copy
-
 import torch
 from torch import nn
+
+from modelgif_core.copied import copied
 
 
 def reinitialised(model: nn.Module, seed: int) -> nn.Module:
@@ -12,7 +12,7 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
     Modules reset themselves, those inside others first, by torch's `reset_parameters` or timm's `init_weights`; bare
     parameters that nobody resets (position embeddings) become normal with deviation 0.02, as usual for transformers.
     """
-    fresh = copy.deepcopy(model).requires_grad_(True)
+    fresh = copied(model).requires_grad_(True)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for parameter in fresh.parameters():
