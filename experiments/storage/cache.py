@@ -7,10 +7,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from experiments.storage.weights import load_facts
+from experiments.storage.weights import by_others, load_facts
 
-MADE = ("*.safetensors", "*.state", "*.partial", "*.lock", "sweeps/*.json")
-"""What the suite makes in a cache; downloads are left alone, and so is what is not the suite's."""
+MADE = ("*.safetensors", "*.state", "*.partial", ".locks/*.lock", "sweeps/*.json")
+"""What the suite makes in a cache; downloads are left alone, and so are weights that others have written."""
 
 
 def content(cache: Path) -> dict[str, float]:
@@ -19,7 +19,7 @@ def content(cache: Path) -> dict[str, float]:
     A checkpoint counts with the training that it comes of. Damaged files count among the others.
     """
     found = {"models": 0, "others": 0, "seconds": 0.0}
-    for file in cache.rglob("*.safetensors"):
+    for file in made(cache, "*.safetensors"):
         try:
             facts = load_facts(file)
         except (SafetensorError, KeyError, ValueError, OSError):
@@ -32,11 +32,16 @@ def content(cache: Path) -> dict[str, float]:
     return found
 
 
+def made(cache: Path, *patterns: str) -> list[Path]:
+    """The files there that the suite has made, of these patterns."""
+    found = [file for pattern in patterns for file in cache.rglob(pattern)]
+    return [file for file in found if file.suffix != ".safetensors" or not by_others(file)]
+
+
 def clear(cache: Path) -> None:
     """Delete what the suite has made there, and folders that are empty then."""
-    for pattern in MADE:
-        for file in list(cache.rglob(pattern)):
-            file.unlink(missing_ok=True)
+    for file in made(cache, *MADE):
+        file.unlink(missing_ok=True)
     for folder in sorted((path for path in cache.rglob("*") if path.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -52,7 +57,7 @@ def main(arguments: list[str]) -> int:
         f"{cache}: {found['models']} trained models ({found['seconds']:,.0f} s of training) "
         f"and {found['others']} other files made once"
     )
-    if not any(next(cache.rglob(pattern), None) for pattern in MADE):
+    if not made(cache, *MADE):
         return 0
     if os.environ.get("YES") != "1":
         try:

@@ -51,6 +51,15 @@ def checksum(path: Path) -> str:
     return _header(path)["weights"]
 
 
+def by_others(path: Path) -> bool:
+    """Whether it is a sound file of tensors that the suite has not written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "sha256" not in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def _header(path: Path) -> dict[str, str]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; run again: it is made")

@@ -3,6 +3,7 @@
 from io import StringIO
 
 import torch
+from safetensors.torch import save_file
 
 from experiments.storage import cache
 from experiments.storage.weights import save_weights
@@ -16,6 +17,7 @@ def filled(place):
     save_weights(place / "rooms" / "train-0c.safetensors", weights, {"scenes": [0, 10]})
     (place / "mini" / "broken.safetensors").write_bytes(b"no header")
     (place / "downloaded.pth").write_bytes(b"from elsewhere")
+    save_file(weights, place / "mine.safetensors")
     return place
 
 
@@ -34,4 +36,4 @@ def test_nothing_is_deleted_unless_somebody_says_yes_and_downloads_stay_even_the
     assert "2 trained models (42 s of training) and 2 other files" in capsys.readouterr().out
     monkeypatch.setenv("YES", "1")
     assert cache.main([str(tmp_path)]) == 0
-    assert sorted(tmp_path.rglob("*")) == [tmp_path / "downloaded.pth"]
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "downloaded.pth", tmp_path / "mine.safetensors"]
