@@ -73,7 +73,7 @@ def measure(
     method: Method,
     device: torch.device,
     *,
-    chunk: int = 64,
+    chunk: int = 32,
     memory_gb: float = 4,
     progress: Progress = lambda done, total: None,
 ) -> tuple[pd.DataFrame, dict[str, float]]:

@@ -21,6 +21,7 @@ from experiments.samples.image_folder import image_folder
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
 from experiments.storage.identity import fingerprint
+from experiments.storage.tables import as_written
 from experiments.testbeds.pairwise import networks
 from experiments.testbeds.pairwise.facts import DEAD
 from experiments.testbeds.pairwise.nulls import MODEL, OTHERS, TWIN, with_nulls
@@ -50,11 +51,12 @@ def compare(
     """Distances of every two models on the same images: a row for each two, nearest first, columns (method, value).
 
     Values are those of `testbed=pairwise`: `distance` (0 the same, small is related), `low` and `high` (95 % interval
-    over images), the nulls `first_twin`, `second_twin` (to a network of the same make with new weights) and
-    `other_images`; with strangers `p`, `p_holm`, `p_rank` and `verdict`; and `n/a`, why a method cannot compare the
-    two. Models and images are left as they are, their order changes nothing. `table.attrs["images"]` names the very
-    images that were drawn and shown, one hash for each, `table.attrs["models"]` the very weights, and
-    `table.attrs["metrics"]` holds what a run records, by method (`accused_strangers`: how often it errs on them).
+    over images, NaN where a method has one number for all of them), the nulls `first_twin`, `second_twin` (to a network
+    of the same make with new weights) and `other_images`; with strangers `p`, `p_holm`, `p_rank` and `verdict`; and
+    `n/a`, why a method cannot compare the two. Models and images are left as they are, their order changes nothing.
+    `table.attrs["images"]` names the very images that were drawn and shown, one hash for each, `table.attrs["models"]`
+    the very weights, and `table.attrs["metrics"]` holds what a run records, by method (`accused_strangers`: how often
+    it errs on them).
 
     Args:
         models: name -> module, or a text that names one (`timm:resnet18`, `mine.safetensors@timm:resnet18`); or such
@@ -75,6 +77,8 @@ def compare(
 
     Raises:
         ValueError: if a model, a method or the images are not what they should be; says what is allowed.
+        FileNotFoundError: if a file of weights is missing.
+        OSError: if the device is not to be had.
 
     >>> from torch import nn
     >>> one, other = (nn.Sequential(nn.Flatten(), nn.Linear(48, 3)) for _ in range(2))
@@ -105,7 +109,7 @@ def compare(
         refuse_unmet(method, testbed)
     found = {name: _measured(method, testbed, available(device), memory_gb) for name, method in ready.items()}
     table = pd.concat({name: pairs for name, (pairs, _) in found.items()}, axis=1, names=["method", "value"])
-    table = table.sort_values((methods[0], "distance"), kind="stable")
+    table = table.sort_values((next(iter(ready)), "distance"), kind="stable")
     table.attrs = {
         "images": testbed.hashes,
         "models": {name: facts.weights for name, facts in testbed.facts.items()},
@@ -185,9 +189,10 @@ def _measured(
     if not reasons.all():
         with bar(method.label) as tell:
             distances, _ = measure(testbed, method, device, memory_gb=memory_gb, progress=tell)
-        report = testbed.score(distances)
-        table = report.matrices["pairs"]
-        metrics = {key: value for key, value in report.metrics.items() if isfinite(value)}
+        if distances.notna().any(axis=None):
+            report = testbed.score(as_written(distances))
+            table = report.matrices["pairs"]
+            metrics = {key: value for key, value in report.metrics.items() if isfinite(value)}
     table = table.reindex(every)
     table = table.assign(**{"n/a": reasons.mask(table["distance"].isna() & (reasons == ""), DEAD)})
     return table, metrics

@@ -28,6 +28,8 @@ class Facts(NamedTuple):
     head: bool
     """Whether it has a linear layer, which reads features."""
     parameters: int
+    make: str
+    """Names the shapes of its weight tensors, but for how many outputs the last has: equal for one architecture."""
     layers: str
     """Names the names and shapes of its weight tensors: equal where layers correspond."""
     weights: str
@@ -48,11 +50,14 @@ def facts(model: nn.Module, name: str, example: Tensor) -> Facts:
             "module that takes their logarithm"
         )
     shape = answer.shape[1:]
+    layers = [(key, [*part.shape]) for key, part in model.named_parameters() if part.ndim >= 2]
+    shapes = [shape for _, shape in layers]  # the names tell wrappers, not architectures, apart
     return Facts(
         outputs="x".join(map(str, shape)) or "1",
         head=any(isinstance(module, nn.Linear) for module in model.modules()),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        layers=digest([[key, [*part.shape]] for key, part in model.named_parameters() if part.ndim >= 2]),
+        make=digest([*shapes[:-1], *(shape[1:] for shape in shapes[-1:])]),
+        layers=digest(layers),
         weights=digest([[key, fingerprint(values)] for key, values in model.state_dict().items()]),
     )
 
@@ -77,7 +82,7 @@ def why_not(first: Facts, second: Facts, *, needs: Collection[str], access: str,
 
     Empty if it can.
 
-    >>> ten, two = (Facts(classes, True, 9, "", "") for classes in ("10", "2"))
+    >>> ten, two = (Facts(classes, True, 9, "", "", "") for classes in ("10", "2"))
     >>> why_not(ten, two, needs=["classifiers", "equal_classes"], access="label")
     '10 and 2 classes'
     >>> why_not(ten, two, needs=["classifiers"], access="logit")

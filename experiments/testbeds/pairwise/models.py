@@ -54,8 +54,12 @@ def chosen(*, of: Mapping[str, ZooModel], roles: Mapping[str, int], strangers: M
     """
     asked = [one for role, count in roles.items() for one in _first(of, role, count)]
     kinds = dict.fromkeys(model.architecture for model in of.values())
+    left = {model.name: model for model in of.values() if model not in asked}
     others = [
-        one for role, count in strangers.items() for kind in kinds for one in _first(of, role, count, architecture=kind)
+        one
+        for role, count in strangers.items()
+        for kind in kinds
+        for one in _first(left, role, count, architecture=kind)
     ]
     zoo, rest = ({model.name: replace(model, role=MODEL) for model in models} for models in (asked, others))
     return {**with_nulls(zoo, seed), **rest}

@@ -7,7 +7,6 @@ timm network on the Hugging Face hub. `<file>@<network>` puts the tensors of a f
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.nn.functional import interpolate
 from experiments.networks.timm import Normalise
 from experiments.storage import foreign
 from experiments.storage.identity import file_content
+from modelgif_core.copied import copied
 from modelgif_core.prepared import computes_in
 
 FORMS = (
@@ -117,10 +117,10 @@ def load(text: str, seed: int) -> nn.Module:
 
 def shown(network: nn.Module) -> nn.Module:
     """A copy of a module that takes images in [0, 1]: as it is, or as its `pretrained_cfg` says if it has one."""
-    takes, copied = getattr(network, "pretrained_cfg", None) or {}, deepcopy(network)
+    takes, own = getattr(network, "pretrained_cfg", None) or {}, copied(network)
     if not {"input_size", "mean", "std"} <= set(takes):
-        return copied
-    return Shown(copied, takes).to(computes_in(copied, torch.zeros(())).dtype).eval()
+        return own
+    return Shown(own, takes).to(computes_in(own, torch.zeros(())).dtype).eval()
 
 
 def architecture(text: str) -> str:
@@ -161,6 +161,8 @@ def _built(spec: Spec, seed: int, **options: Any) -> tuple[nn.Module, dict[str, 
         try:
             network = _factory(spec.scheme, spec.name)()
         except TypeError as error:
+            if error.__traceback__ and error.__traceback__.tb_next:  # a mistake within the factory
+                raise
             raise ValueError(f"{spec.scheme}:{spec.name} cannot be called without arguments: {error}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"{spec.scheme}:{spec.name} must return a torch.nn.Module, not {type(network).__name__}")

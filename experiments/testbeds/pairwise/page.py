@@ -3,6 +3,7 @@
 from math import isfinite
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -116,7 +117,7 @@ def _strangers(one: Compared) -> str:
     names = [name for name in one.square.index if name not in one.asked]
     makes: dict[str, list[str]] = {}
     for name, shown in zip(names, short(names), strict=True):
-        makes.setdefault(one.models.loc[name, "layers"], []).append(shown)
+        makes.setdefault(one.models.loc[name, "make"], []).append(shown)
     return "; ".join(map(", ".join, makes.values()))
 
 
@@ -158,12 +159,14 @@ def _reasons(one: Compared) -> dict[str, list[str]]:
 
 
 def _facts(row: Any) -> Facts:
-    return Facts(str(row.outputs), bool(row.head), int(row.parameters), str(row.layers), str(row.weights))
+    return Facts(
+        str(row.outputs), bool(row.head), int(row.parameters), str(row.make), str(row.layers), str(row.weights)
+    )
 
 
 def _cell(pair: pd.Series) -> str:
     interval = f" [{number(pair['low'])}, {number(pair['high'])}]" if isfinite(pair["low"]) else ""
-    twins = min((pair[end] for end in ("first_twin", "second_twin") if end in pair), default=float("nan"))
-    others = pair.get("other_images", float("nan"))
+    twins = np.fmin.reduce([pair.get(end, np.nan) for end in ("first_twin", "second_twin")])
+    others = pair.get("other_images", np.nan)
     known = [f"{what} {number(value)}" for what, value in (("new", twins), ("other", others)) if isfinite(value)]
     return f"{number(pair['distance'])}{interval}" + (f"; {', '.join(known)}" if known else "")

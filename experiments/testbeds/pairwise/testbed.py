@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import combinations_with_replacement, permutations
+from math import isfinite
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from experiments.commands.refusal import nearest
 from experiments.interfaces import Method, Pair, Report, Samples, Zoo
 from experiments.statistics import intervals
 from experiments.storage.identity import fingerprint
+from experiments.storage.tables import written
 from experiments.testbeds.pairwise import verdicts
 from experiments.testbeds.pairwise.facts import Facts, facts, followed, why_not
 from experiments.testbeds.pairwise.nulls import MODEL, NULL, OTHERS, TWIN, original
@@ -45,7 +47,7 @@ class Pairwise:
             raise ValueError(f"a comparison needs at least two models, not {len(self._models)}")
         self._refuse_strangers()
         if not 0 < self.level < 1:
-            raise ValueError(f"testbed.level must lie between 0 and 1, not {self.level}")
+            raise ValueError(f"level must lie between 0 and 1, not {self.level}")
         inputs = self.samples.inputs
         if inputs.ndim != 4 or not len(inputs) or not 0 <= inputs.min() <= inputs.max() <= 1:
             raise ValueError(
@@ -62,14 +64,14 @@ class Pairwise:
         for pattern in self.strangers or ():
             if not any(_named(name, pattern) for name in self._models):
                 has = nearest(pattern, self._models, "the models are")
-                raise ValueError(f"testbed.strangers: no model {pattern!r}; {has}")
+                raise ValueError(f"strangers: no model {pattern!r}; {has}")
         if self.strangers is not None and len(self._strangers) < verdicts.FEWEST:
             raise ValueError(
-                f"testbed.strangers needs at least {verdicts.FEWEST} different models to show how near strangers are, "
-                f"not {len(self._strangers)}; null judges nobody"
+                f"strangers must be at least {verdicts.FEWEST} different models to show how near strangers are, "
+                f"not {len(self._strangers)}; leave them out to judge nobody"
             )
         if len(self._judged) < 2:
-            raise ValueError("testbed.strangers leaves no two models to judge; declare fewer")
+            raise ValueError("strangers leave no two models to judge; declare fewer")
 
     @property
     def _models(self) -> list[str]:
@@ -86,7 +88,7 @@ class Pairwise:
 
     @property
     def _makes(self) -> dict[str, str]:
-        return {name: facts.layers for name, facts in self.facts.items()}
+        return {name: facts.make for name, facts in self.facts.items()}
 
     @property
     def tested_roles(self) -> frozenset[str]:
@@ -118,9 +120,12 @@ class Pairwise:
         return why_not(first, second, needs=method.needs, access=method.access, readout=readout)
 
     def pairs(self) -> list[Pair]:
-        """Each two models once, each with itself and its twin with new weights, all with others on other images."""
+        """Each two models once, each with itself and its twin with new weights, all with others on other images.
+
+        Twins meet themselves, too: whoever is a source is asked both ways by a directed method.
+        """
         pairs = list(combinations_with_replacement(self._models, 2))
-        pairs += [(name, name + TWIN) for name in self._models]
+        pairs += [pair for name in self._models for pair in ((name, name + TWIN), (name + TWIN, name + TWIN))]
         pairs += [(one, other + OTHERS) for one, other in permutations(self._models, 2)]
         return [pair for pair in pairs if pair[1] in self.zoo]
 
@@ -132,15 +137,17 @@ class Pairwise:
         is asked about other images, and, of pairs that are judged, p-values and verdict (`verdicts.judged`); `models`,
         what is known of each; `samples`, the images of the pool that were drawn from.
         """
+        dead, distances = distances.isna(), _both_ways(distances)
         alive = distances.dropna(how="all")  # what ignores its input cannot be compared, and spoils no other pair
         if not len(alive):
             intervals.refuse_dead(distances)
-        dead, distances = distances.isna(), alive
-        back = distances.swaplevel().reindex(distances.index)
-        distances = distances.where(back.isna(), (distances + back) / 2)  # a pair that was asked both ways: the mean
+        distances = alive
         values = distances.to_numpy()
         shares = bool(np.isin(values[~np.isnan(values)], (0, 1)).all())  # as where labels are compared
-        found = {pair: intervals.mean(row, shares=shares) for pair, row in zip(distances.index, values, strict=True)}
+        found = {
+            pair: intervals.Estimate(*map(written, intervals.mean(row, shares=shares)))
+            for pair, row in zip(distances.index, values, strict=True)
+        }
         names = self._models
         square = pd.DataFrame(np.nan, names, names)
         for first, second in combinations_with_replacement(names, 2):
@@ -171,8 +178,10 @@ class Pairwise:
             metrics |= intervals.named("nearest", intervals.Estimate(*table.iloc[0][["distance", "low", "high"]]))
         for name in names:
             metrics[f"nearest/{name}"] = float(square.loc[name].drop(name).min())
-        for name in set(nulls) & set(table.columns):
-            metrics[f"null/{name}"] = float(table[name].mean())
+        if twins := [known for name in names if isfinite(known := _value(found, name, name + TWIN))]:
+            metrics["null/new_weights"] = float(np.mean(twins))
+        if "other_images" in table:
+            metrics["null/other_images"] = float(table["other_images"].mean())
         metrics["dead_references"] = int(dead.sum().sum())
         metrics["dead_share"] = float(dead.mean().mean())
         hashes = pd.DataFrame({"sha256": self.hashes})
@@ -199,6 +208,13 @@ class Pairwise:
 def _named(name: str, pattern: str) -> bool:
     """Whether a name is meant: it may itself hold what is special in patterns, such as brackets."""
     return name == pattern or fnmatchcase(name, pattern)
+
+
+def _both_ways(distances: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, those of a pair that was asked both ways the mean of both, or NaN where one of them is."""
+    back = distances.swaplevel().reindex(distances.index)
+    twice = distances.index.isin(distances.index.swaplevel())
+    return pd.concat([distances[~twice], (distances + back)[twice] / 2]).reindex(distances.index)
 
 
 def _value(found: dict[Pair, intervals.Estimate], first: str, second: str) -> float:

@@ -2,17 +2,24 @@
 
 import copy
 import re
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 import timm
 import torch
 from conftest import ROOT
+from hydra.utils import instantiate
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from experiments import compare
+from experiments.interfaces import Samples
+from experiments.measure import measure
+from experiments.storage import configuration
 from experiments.storage.identity import fingerprint
+from experiments.storage.tables import as_written
 from experiments.testbeds.pairwise import toy
 
 IMAGES = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -117,6 +124,31 @@ def test_a_model_that_ignores_its_input_has_no_field_and_spoils_no_other_pair():
     assert table.loc[("constant", "mine"), ("modelgif", "n/a")].startswith("no image is alive")
     assert table["agreement", "distance"].notna().all()
     assert set(table["agreement", "n/a"]) == {""}
+
+
+def test_a_method_that_finds_no_two_models_alive_leaves_the_others_numbers():
+    table = compare({"one": Constant(), "other": Constant()}, IMAGES, methods={"agreement", "modelgif"}, nulls=False)
+    assert table["agreement", "distance"].tolist() == [0]
+    assert table.loc[("one", "other"), ("modelgif", "n/a")].startswith("no image is alive")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_a_network_that_computes_its_weights_anew_is_compared_and_has_a_twin():
+    normed = nn.Sequential(nn.utils.weight_norm(nn.Conv2d(1, 4, 3)), nn.Flatten(), nn.Linear(144, 10))
+    table = compare({"mine": MODELS["mine"], "normed": normed}, IMAGES, methods=["jsd"])["jsd"]
+    assert table[["distance", "first_twin", "second_twin"]].gt(0).all(axis=None)
+
+
+def test_values_are_those_of_a_run():
+    words = [f"experiments.testbeds.pairwise.toy:{name}" for name in ("small", "small_copied", "small_stranger")]
+    toy_run = ["testbed=pairwise", "testbed/zoo=pairwise_toy", "testbed/samples=toy", "testbed.zoo.nulls=true"]
+    config = configuration.resolved(*toy_run, f"testbed.zoo.models=[{','.join(words)}]", "testbed.budget=10")
+    testbed = replace(instantiate(config["testbed"], _convert_="all"), samples=Samples(IMAGES))
+    method = instantiate(config["method"], _convert_="all")
+    distances, _ = measure(testbed, method, torch.device("cpu"), chunk=config["chunk"], memory_gb=config["memory_gb"])
+    pairs = testbed.score(as_written(distances)).matrices["pairs"]
+    table = compare(words, IMAGES, methods=["modelgif"])["modelgif"]
+    pd.testing.assert_frame_equal(table[[*pairs]], pairs, check_names=False, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("precision", [torch.float64, torch.float16, torch.bfloat16])

@@ -16,7 +16,8 @@ from experiments.measure import measure
 from experiments.pages import __main__ as pages
 from experiments.pages import sweep
 from experiments.storage.configuration import composed, resolved
-from experiments.testbeds.pairwise import nulls, page, pictures, verdicts
+from experiments.testbeds.pairwise import models, nulls, page, pictures, verdicts
+from experiments.testbeds.pairwise.facts import facts
 from experiments.testbeds.pairwise.testbed import Pairwise
 from modelgif_core import Paths
 from modelgif_core.readout import predicted_class
@@ -120,6 +121,55 @@ def test_a_pair_that_was_asked_both_ways_is_as_far_as_the_mean_of_both():
     assert report.metrics["nearest/a"] == report.metrics["nearest/b"] == pytest.approx(0.2)
 
 
+def test_a_pair_that_is_dead_one_way_is_not_taken_by_the_other_whatever_its_names():
+    for dead in ("a", "c"):
+        asked = {(one, other): np.nan if one == dead else 1.0 for one in ("b", dead) for other in ("b", dead)}
+        table = pd.DataFrame(np.outer(list(asked.values()), np.ones(3)), pd.MultiIndex.from_tuples(asked))
+        report = compared(["b", dead]).score(table)
+        assert report.metrics["compared"] == 0
+        assert np.isnan(report.matrices["distance"].loc["b", dead])
+
+
+@pytest.mark.parametrize("directed", ["one_map", "modelgif"])
+def test_new_weights_are_the_mean_over_models_whatever_their_names(directed):
+    testbed, report, _ = measured("testbed.zoo.nulls=true", "testbed.budget=24", method=directed)
+    pairs = report.matrices["pairs"].reset_index()
+    twins = dict(zip(pairs["first"], pairs["first_twin"], strict=True))
+    twins |= dict(zip(pairs["second"], pairs["second_twin"], strict=True))
+    assert len(twins) == len(testbed._models) == 3
+    assert report.metrics["null/new_weights"] == pytest.approx(np.mean(list(twins.values())))
+
+
+def test_networks_of_one_architecture_are_of_one_make_whatever_wraps_them_and_however_many_classes_they_tell_apart():
+    def network(classes, width=6):
+        return nn.Sequential(nn.Flatten(), nn.Linear(48, width), nn.ReLU(), nn.Linear(width, classes))
+
+    makes = {
+        name: facts(model, name, IMAGES[:1]).make
+        for name, model in {
+            "ten": network(10),
+            "five": network(5),
+            "wrapped": nn.Sequential(nn.Identity(), network(10)),
+            "wider": network(10, 7),
+            "deeper": nn.Sequential(network(6), nn.ReLU(), nn.Linear(6, 10)),
+        }.items()
+    }
+    assert makes["ten"] == makes["five"] == makes["wrapped"]
+    assert len(set(makes.values())) == 3
+
+
+def test_two_of_one_make_are_held_against_strangers_of_that_make_alone():
+    def other():
+        return nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+
+    models = {"a": nn.Flatten, "b": nn.Flatten, **dict.fromkeys("xyz", other)}
+    zoo = {name: ZooModel(name, "model", "toy", model) for name, model in models.items()}
+    testbed = Pairwise(zoo, Samples(IMAGES), 4, predicted_class, flat, strangers=["x", "y", "z"])
+    spread = np.random.default_rng(0).normal(0.9, 0.02, 99)
+    found = distances(testbed, ("a", "b"), far=lambda number: spread[number])
+    assert testbed.score(found).matrices["pairs"]["verdict"].isna().all()
+
+
 def test_with_enough_strangers_the_near_pair_alone_is_derived():
     strangers = [f"s{number:02}" for number in range(6)]
     testbed = compared(["a", "b", "c", *strangers], strangers=["s*"])
@@ -173,8 +223,8 @@ def test_strangers_are_accused_about_as_often_as_said_where_distances_are_normal
     [
         ({"strangers": ["c", "d"]}, "at least 3 different models"),
         ({"strangers": ["b", "c", "e"]}, "no model 'e'"),
-        ({"strangers": ["b", "c", "d"]}, "leaves no two models to judge"),
-        ({"level": 1.0}, r"testbed\.level must lie between 0 and 1"),
+        ({"strangers": ["b", "c", "d"]}, "leave no two models to judge"),
+        ({"level": 1.0}, "level must lie between 0 and 1"),
         ({"images": 2 * IMAGES}, r"values in \[0, 1\]"),
     ],
 )
@@ -240,6 +290,12 @@ def test_the_zoo_of_digits_asks_about_a_victim_and_copies_and_has_strangers_of_e
     ]
     assert len(testbed._strangers) == 16
     assert len({testbed.zoo[name].architecture for name in testbed._strangers}) == 4
+
+
+def test_a_role_that_is_asked_about_gives_other_models_as_strangers():
+    zoo = {name: ZooModel(name, "unrelated", "toy", nn.Flatten) for name in "abcd"}
+    found = models.chosen(of=zoo, roles={"unrelated": 1}, strangers={"unrelated": 3}, seed=0)
+    assert [name for name in found if len(name) == 1] == ["a", "b", "c", "d"]
 
 
 def test_a_role_that_the_zoo_lacks_is_named():
