@@ -16,7 +16,6 @@ from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages import sweep
 from experiments.pages.standing import STATES, Standing, standing
 from experiments.storage import configuration
-from experiments.storage.identity import UNNAMED
 
 WIDE = 160
 """Characters of a line where no terminal says how many it has."""
@@ -26,13 +25,16 @@ def main(arguments: list[str]) -> int:
     """Print the table of the named experiments, or of all that have a page; 1 if there is none of a name."""
     given = dict(word.split("=", 1) for word in arguments if "=" in word)
     chosen, known = [word for word in arguments if "=" not in word], configuration.names("page")
-    for key in given:
-        if key not in ("results", "cache") and key.split(".")[-1] not in UNNAMED:
-            print(f"error: {key} says nothing of where runs or data lie; name experiments", file=sys.stderr)
-            return 1
     for name in chosen:
         if name not in known:
             print(f"error: there is no experiment {name!r}; {nearest(name, known, 'there are')}", file=sys.stderr)
+            return 1
+    asked = ["results", *folders(chosen or known)]
+    for key in given:
+        if key not in asked:
+            print(
+                f"error: {key} is not asked for here; {nearest(key, asked, 'what lies elsewhere is')}", file=sys.stderr
+            )
             return 1
     try:
         sweep.compose(chosen or known)
@@ -41,6 +43,12 @@ def main(arguments: list[str]) -> int:
         print(f"error: {reason(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def folders(names: Sequence[str]) -> list[str]:
+    """Settings that say where these experiments' data lie, or that they are to be fetched."""
+    needed = dict.fromkeys(key for name in names for key in sweep.page(name).get("needs") or {})
+    return [*needed, *dict.fromkeys(f"{key.rpartition('.')[0]}.download" for key in needed)]
 
 
 def show(found: Sequence[Standing]) -> None:

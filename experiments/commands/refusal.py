@@ -18,6 +18,10 @@ ONE_LINE = "MODELGIF_ONE_LINE"
 """Names the environment variable that says: Hydra shall raise, not print lines of its own, and the door says it."""
 
 
+class Mendable(ValueError):
+    """What is on disk is missing, damaged or of another kind: once it is mended, the same settings may do."""
+
+
 class Refused(CompactHydraException):
     """One line for the user. Hydra prints it, exits with 1, and goes on with a sweep's other jobs."""
 
@@ -46,6 +50,19 @@ def one_line(task: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def tracebacks_wanted() -> bool:
     """Whether the user has asked for them."""
     return bool(os.environ.get("HYDRA_FULL_ERROR")) and ONE_LINE not in os.environ
+
+
+def mendable(error: BaseException | None) -> bool:
+    """Whether the same settings may do another time: what is wrong, or led to it, is on disk, or a device's.
+
+    >>> mendable(OSError("disk full")), mendable(ValueError("budget must be at least 1"))
+    (True, False)
+    """
+    while error is not None:
+        if isinstance(error, (OSError, Mendable)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def reason(error: BaseException) -> str:

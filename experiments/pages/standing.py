@@ -129,14 +129,14 @@ def judged(
 def of_study(name: str, records: Path, recorded: Path, *, recorded_count: bool = True) -> Standing:
     """The same of a study, whose trials take the place of runs; one that was refused is done with."""
     planned = plan.plan(name)["trials"]
-    there = [plan.trials(plan.file(name, folder))[:planned] for folder in (records, recorded)]
-    pace = [trial["seconds"] for trials in there for trial in trials if trial["seconds"]]
-    own, others = (
-        [Place("trial", state, trial["seconds"] or 0.0) for trial in trials]
-        for state, trials in zip(("done", "recorded"), there, strict=True)
+    own, others = (_trials(plan.file(name, folder))[:planned] for folder in (records, recorded))
+    pace = next(
+        (known for trials in (own, others) if (known := [one["seconds"] for one in trials if one["seconds"]])), []
     )
-    shown = own if len(own) >= len(others) or not recorded_count else others
-    rest = [Place("trial", "missing", None)] * (planned - len(shown))
+    state, trials = ("done", own) if len(own) >= len(others) or not recorded_count else ("recorded", others)
+    shown = [Place("trial", state, trial["seconds"] or 0.0) for trial in trials]
+    left = "failed" if plan.file(name, records).exists() and not own else "missing"
+    rest = [Place("trial", left, None)] * (planned - len(shown))
     return Standing(name, shown + rest, {}, {"trial": mean(pace)} if pace else {})
 
 
@@ -167,6 +167,14 @@ def shared(name: str) -> dict[str, Any]:
     if name in configuration.names("study"):
         return configuration.resolved(*plan.plan(name)["base"])
     return sweep.jobs(name)[0]
+
+
+def _trials(file: Path) -> list[dict[str, Any]]:
+    """A study's trials; none where they are damaged."""
+    try:
+        return plan.trials(file)
+    except (ValueError, OSError):
+        return []
 
 
 def _seconds(folder: Path) -> float | None:

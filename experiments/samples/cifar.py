@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from experiments.commands.refusal import Mendable
 from experiments.interfaces import Samples
 
 PARTS = ("train", "test")
@@ -38,7 +39,7 @@ def cifar(part: str, *, root: str, classes: int = 10, download: bool = False) ->
     try:
         images = dataset(root, train=part == "train", download=download)
     except (RuntimeError, OSError, HTTPException) as error:
-        raise ValueError(
+        raise Mendable(
             f"cannot read CIFAR-{classes} in {root} ({str(error).split('.')[0]}): "
             f"set download=true, or put the published folder {dataset.base_folder} there"
         ) from error
@@ -99,17 +100,17 @@ def _classes(folder: Path, part: str) -> list[Path]:
     parts = [name for name in PARTS if (folder / name).is_dir()]
     names = {name: [path.name for path in _visible(folder / name) if path.is_dir()] for name in parts}
     if not names.get(part):
-        raise ValueError(f"{folder / part} holds no classes; images must lie in {folder}/{{train,test}}/<class>/")
+        raise Mendable(f"{folder / part} holds no classes; images must lie in {folder}/{{train,test}}/<class>/")
     odd = sorted(set().union(*names.values()).difference(set(names[part]).intersection(*names.values())))
     if odd:
-        raise ValueError(f"train and test in {folder} must have the same classes; only one has {', '.join(odd)}")
+        raise Mendable(f"train and test in {folder} must have the same classes; only one has {', '.join(odd)}")
     return [folder / part / name for name in names[part]]
 
 
 def _images(folder: Path, count: int | None) -> list[Path]:
     files = [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
     if len(files) < (count or 1):
-        raise ValueError(
+        raise Mendable(
             f"{folder} holds {len(files)} images ({', '.join(SUFFIXES)}); "
             + ("every class needs some" if count is None else f"per_class must not exceed that, as {count} does")
         )
@@ -127,9 +128,9 @@ def _read(file: Path) -> Tensor:
         image = decode_image(str(file), mode=ImageReadMode.RGB)
     except RuntimeError as error:
         reason = re.sub(r".*\.cpp:\d+, ", "", str(error).splitlines()[0])  # not where in torchvision it was raised
-        raise ValueError(f"cannot read the image {file}: {reason}") from error
+        raise Mendable(f"cannot read the image {file}: {reason}") from error
     if image.dtype != torch.uint8 or image.shape != (3, SIZE, SIZE):
-        raise ValueError(
+        raise Mendable(
             f"{file} must have {SIZE} x {SIZE} pixels of eight bits, not {tuple(image.shape)}, {image.dtype}"
         )
     return image

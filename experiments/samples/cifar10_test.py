@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from experiments.commands.refusal import Mendable
 from experiments.interfaces import Samples
 from experiments.samples.cifar import cifar, cifar_folder
 
@@ -33,7 +34,7 @@ def cifar10_test(*, root: str, download: bool = False, dry_run: bool = False) ->
     found = cifar_folder("test", folder=root) if tree else cifar("test", root=root, download=download)
     assert found.labels is not None
     if len(found.inputs) != IMAGES or int(found.labels.max()) != 9:
-        raise ValueError(
+        raise Mendable(
             f"{root} holds {len(found.inputs)} test images of {int(found.labels.max()) + 1} classes, not {IMAGES:,} of "
             f"CIFAR-10's ten: put the published folder {ARCHIVE} there, or all of them as test/<class>/*.png"
         )

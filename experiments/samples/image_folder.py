@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from experiments.commands.refusal import Mendable
 from experiments.interfaces import Samples
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -39,7 +40,7 @@ def image_folder(*, root: str, count: int | None, size: int, seed: int, max_imag
     if count is None:
         count = min(len(files), len(files) if max_images is None else max_images)
     if not 1 <= count <= len(files):
-        raise ValueError(
+        raise Mendable(
             f"{root} holds {len(files)} images ({', '.join(SUFFIXES)}); count must lie between 1 and that, not {count}"
         )
     drawn = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:count]
@@ -51,7 +52,7 @@ def image_folder(*, root: str, count: int | None, size: int, seed: int, max_imag
 
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}; set testbed.samples.root to a folder of images")
+        raise Mendable(f"there is no folder {folder}; set testbed.samples.root to a folder of images")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
@@ -66,6 +67,6 @@ def _read(file: Path, size: int) -> Tensor:
                 raise ValueError(f"its pixels are of the kind {image.mode}, not of eight bits")
             colour = image.convert("RGB")
     except (OSError, ValueError, *ODDITIES) as error:
-        raise ValueError(f"cannot read the image {file}: {error}") from error
+        raise Mendable(f"cannot read the image {file}: {error}") from error
     steps = [v2.Resize(size), v2.CenterCrop(size), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
     return v2.Compose(steps)(colour)

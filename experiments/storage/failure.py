@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.commands.refusal import MISTAKES, reason
+from experiments.commands.refusal import MISTAKES, mendable, reason
 from experiments.storage.files import write
 
 
@@ -56,7 +56,7 @@ def kept(folder: Path, config: dict[str, Any]) -> Iterator[None]:
         content = {
             "reason": reason(error),
             "traceback": trace,
-            "refused": isinstance(error, MISTAKES) and not isinstance(error, OSError),
+            "refused": isinstance(error, MISTAKES) and not mendable(error),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": {key: config[key] for key in ("name", "testbed", "method", "seed")},
         }

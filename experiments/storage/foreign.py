@@ -12,6 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from experiments.commands.refusal import Mendable
+
 DIGEST = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$")
 """How a published file's name ends: the beginning of its SHA-256. Digits alone are a date, or a number."""
 
@@ -32,14 +34,14 @@ def read_checkpoint(file: Path, *, source: str) -> Mapping[str, Tensor]:
     content = file.read_bytes()
     promised = DIGEST.search(file.name)
     if promised and not hashlib.sha256(content).hexdigest().startswith(promised[1]):
-        raise ValueError(
+        raise Mendable(
             f"{file} is damaged (its SHA-256 does not begin as its name ends); delete it, or rename it if that is no "
             f"SHA-256; {source}"
         )
     checkpoint = opened(file, content)
     weights = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping):
-        raise ValueError(f"{file} holds no checkpoint: it has no entry 'state_dict'")
+        raise Mendable(f"{file} holds no checkpoint: it has no entry 'state_dict'")
     return OrderedDict((str(key).removeprefix("module."), value) for key, value in weights.items())
 
 
@@ -54,7 +56,7 @@ def opened(file: Path, content: bytes) -> Any:
             return safetensors.torch.load(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file happens to raise
-        raise ValueError(
+        raise Mendable(
             f"{file} is damaged or holds something else than tensors, which is not opened; save what a network's "
             "state_dict() gives"
         ) from error
@@ -72,4 +74,4 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], *, file: Path, what:
     except RuntimeError as error:
         problems = [line.strip() for line in str(error).splitlines()[1:]]
     if problems:
-        raise ValueError(f"{file} does not hold {what}: {problems[0]} ({len(problems)} such entries){hint}")
+        raise Mendable(f"{file} does not hold {what}: {problems[0]} ({len(problems)} such entries){hint}")

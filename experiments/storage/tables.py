@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from experiments.commands.refusal import Mendable
 from experiments.storage.files import PUBLISHED, read
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def read_table(file: Path, *, index: str | list[str] | int, remedy: str) -> "pd.
     try:
         return pd.read_csv(BytesIO(read(file)), index_col=index)
     except FileNotFoundError:
-        raise ValueError(f"{file} is missing; {remedy}") from None
+        raise Mendable(f"{file} is missing; {remedy}") from None
     except (ValueError, LookupError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{file} is damaged ({reason}); {remedy}") from error
+        raise Mendable(f"{file} is damaged ({reason}); {remedy}") from error
 
 
 def published(file: str, *, index: str | list[str] | int) -> "pd.DataFrame":

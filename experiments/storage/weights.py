@@ -10,6 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from experiments.commands.refusal import Mendable
 from experiments.storage.files import explained, write
 
 
@@ -71,7 +72,7 @@ def _header(path: Path) -> dict[str, str]:
     if header.pop("sha256", None) != _seal(header):
         raise _damaged(path)
     if header["name"] != path.name:
-        raise ValueError(
+        raise Mendable(
             f"{path} is not what its name says, but was written as {header['name']}; delete it and run again: "
             "it is made anew"
         )
@@ -79,7 +80,7 @@ def _header(path: Path) -> dict[str, str]:
 
 
 def _damaged(path: Path) -> ValueError:
-    return ValueError(f"{path} is damaged (its checksum does not match); delete it and run again: it is made anew")
+    return Mendable(f"{path} is damaged (its checksum does not match); delete it and run again: it is made anew")
 
 
 def _seal(header: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.commands.door import admitted
-from experiments.commands.refusal import MISTAKES, reason
+from experiments.commands.refusal import MISTAKES, mendable, reason
 from experiments.storage import record
 from experiments.storage.files import explained, held, lock
 from experiments.study.plan import Plan, Words, composed, keep
@@ -111,7 +111,7 @@ def tried(trial: Trial, chosen: Plan, given: Words, run: Run) -> tuple[TrialStat
                 if step < len(rungs) - 1 and trial.should_prune():
                     return TrialState.PRUNED, None
     except MISTAKES as error:
-        if isinstance(error, OSError) or isinstance(error.__context__, OSError):
+        if mendable(error):
             raise  # no fault of the trial's
         trial.set_user_attr("reason", reason(error).removeprefix("error: "))
         return TrialState.FAIL, None

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from experiments.commands.refusal import Mendable
 from experiments.interfaces import ZooModel
 from experiments.storage.files import make_once
 from experiments.storage.identity import described, digest
@@ -142,7 +143,7 @@ def load(recipe: Recipe, epoch: int | None = None) -> nn.Module:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
-        raise ValueError(
+        raise Mendable(
             f"{file} does not hold the configured network, but a checkpoint of another architecture ({reason}); "
             "delete it and run again"
         ) from None
@@ -160,7 +161,7 @@ def facts_of(recipe: Recipe, epoch: int | None = None) -> dict[str, Any]:
     facts = load_facts(file)
     made = facts.get("recipe") or {}
     if digest(made) != digest(recipe.identity):
-        raise ValueError(
+        raise Mendable(
             f"{file} holds the model {made.get('name')} of another recipe, not {recipe.name} as configured; "
             "delete it and run again: it is made anew"
         )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from experiments.commands.refusal import Mendable
 from experiments.storage.files import read, write
 
 SPARED = 10.0
@@ -50,20 +51,20 @@ def resume(file: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful
     content = read(file)
     promised, content = content[:32], content[32:]
     if hashlib.sha256(content).digest() != promised:
-        raise ValueError(f"{file} is damaged (its checksum does not match); delete it: the training begins anew")
+        raise Mendable(f"{file} is damaged (its checksum does not match); delete it: the training begins anew")
     try:
         kept = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         missing = {"settings", "epoch", *parts} - set(kept)
     except Exception as error:  # whatever a forged pickle happens to raise
-        raise ValueError(
+        raise Mendable(
             f"{file} holds something else than the state of a training, which is not opened; delete it: the training "
             "begins anew"
         ) from error
     if missing:
-        raise ValueError(f"{file} lacks {', '.join(sorted(missing))}; delete it: the training begins anew")
+        raise Mendable(f"{file} lacks {', '.join(sorted(missing))}; delete it: the training begins anew")
     for name, value in settings.items():
         if kept["settings"].get(name) != value:
-            raise ValueError(
+            raise Mendable(
                 f"{file} is of a training with {name} {kept['settings'].get(name)}, not {value}; "
                 "delete it, or take back the change"
             )
@@ -73,5 +74,5 @@ def resume(file: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful
         except RuntimeError as error:
             assert isinstance(part, nn.Module)
             reason = str(error).splitlines()[1].strip()
-            raise ValueError(f"{file} is of another model ({reason}); delete it, or take back the change") from error
+            raise Mendable(f"{file} is of another model ({reason}); delete it, or take back the change") from error
     return kept["epoch"]

@@ -5,9 +5,12 @@ from functools import partial
 
 import pytest
 
+import run
 from experiments import status
+from experiments.commands.refusal import Mendable, Refused
 from experiments.pages import standing, sweep
 from experiments.storage import configuration, failure, identity, record
+from experiments.storage.configuration import composed
 from experiments.storage.files import held, lock
 from experiments.study import plan
 
@@ -127,12 +130,22 @@ def test_what_is_recorded_is_measured_with_what_is_missing_and_counted_in_what_i
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [(ValueError("no"), "no"), (OSError("full"), None), (KeyError("a"), None)]
+    ("error", "expected"),
+    [(ValueError("no"), "no"), (OSError("full"), None), (KeyError("a"), None), (Mendable("x is damaged"), None)],
 )
-def test_a_mistake_is_a_refusal_and_neither_a_bug_nor_a_full_disk_is(error, expected, tmp_path):
+def test_a_mistake_is_a_refusal_and_neither_a_bug_nor_what_is_wrong_on_disk_is(error, expected, tmp_path):
     with pytest.raises(type(error)), failure.kept(tmp_path, dict.fromkeys(("name", "testbed", "method", "seed"))):
         raise error
     assert failure.refused(tmp_path) == expected
+
+
+def test_a_run_without_its_data_is_no_refusal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = composed("experiment=ip_protection_paper", "method=modelgif", "wandb=disabled")
+    with pytest.raises(Refused, match="cannot read CIFAR-10"):
+        run.main(config)
+    (failed,) = tmp_path.glob("results/runs/*/failed.json")
+    assert failure.refused(failed.parent) is None
 
 
 def test_a_study_counts_its_trials_and_what_they_took(tmp_path, monkeypatch):
@@ -142,9 +155,13 @@ def test_a_study_counts_its_trials_and_what_they_took(tmp_path, monkeypatch):
     found = standing.of_study("field_options", tmp_path / "runs", tmp_path / "recorded")
     assert found.counts == {"done": 2, "missing": planned - 2}
     assert found.to_go() == (4.0 * (planned - 2), 0)
+    plan.keep(plan.file("field_options", tmp_path / "recorded"), [{"seconds": 9.0}])
+    assert standing.of_study("field_options", tmp_path / "runs", tmp_path / "recorded").paces == {"trial": 4.0}
     file.write_text(file.read_text().replace("4.0", "5.0"))
     with pytest.raises(ValueError, match=f"{file.name} is damaged"):
         plan.trials(file)
+    damaged = standing.of_study("field_options", tmp_path / "runs", tmp_path / "recorded")
+    assert damaged.counts == {"recorded": 1, "failed": planned - 1}
 
 
 def test_of_what_nothing_is_known_no_time_is_told(tmp_path):
@@ -155,6 +172,12 @@ def test_of_what_nothing_is_known_no_time_is_told(tmp_path):
 def test_an_unknown_experiment_is_refused_with_the_nearest(capsys):
     assert status.main(["unlerning"]) == 1
     assert "error: there is no experiment 'unlerning'; did you mean unlearning? There are " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["device=cuda", "testbed.sampls.root=data", "cache=elsewhere"])
+def test_a_setting_that_says_nothing_of_where_data_lie_is_refused(word, capsys):
+    assert status.main(["ip_protection_paper", word]) == 1
+    assert f"error: {word.partition('=')[0]} is not asked for here; " in capsys.readouterr().err
 
 
 def test_a_composed_sweep_is_kept_and_composed_again_after_a_change(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from experiments.commands.refusal import Mendable
 from experiments.storage.files import lock, read, write
 from experiments.storage.foreign import opened
 from experiments.testbeds.ip_protection.sac_hub.members import Member
@@ -57,7 +58,7 @@ def weights(member: Member, places: Places) -> dict[str, Tensor]:
         raise FileNotFoundError(lacking([member], [member], places))
     found = opened(file, verified(member, file, places))
     if not isinstance(found, Mapping) or not all(isinstance(part, Tensor) for part in found.values()):
-        raise ValueError(f"{file} holds no weights: it is no mapping of names to tensors")
+        raise Mendable(f"{file} holds no weights: it is no mapping of names to tensors")
     return masked(found)
 
 
@@ -92,7 +93,7 @@ def verified(member: Member, file: Path, places: Places) -> bytes:
             write(places.manifest, json.dumps(noted(places.manifest) | {key: found}, indent=1, sort_keys=True).encode())
     first = noted(places.manifest)[key]
     if first != found:
-        raise ValueError(
+        raise Mendable(
             f"{file} is not the file that was used first (SHA-256 {found[:12]}..., then {first[:12]}...): put that one "
             f"back, or delete {places.manifest} and take another cache for results"
         )
@@ -110,7 +111,7 @@ def noted(manifest: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise ValueError(f"{manifest} is damaged; delete it: it is written anew at the next use") from error
+        raise Mendable(f"{manifest} is damaged; delete it: it is written anew at the next use") from error
 
 
 def known(member: Member, places: Places) -> str:
