@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.pages import plots
 from experiments.pages.section import NOTHING, decimal, estimate, mean, section, values
 from experiments.pages.sweep import Experiment, Run
-from experiments.statistics.intervals import auc
+from experiments.statistics.intervals import auc, margin
 from experiments.storage import record
 from experiments.testbeds.unlearning import pictures
 from experiments.testbeds.unlearning.testbed import CURVES
@@ -94,12 +94,12 @@ def two_sources(found: Experiment) -> str:
     """The best pair of a behaviour and a representation on the first zoo, judged on the others."""
     access = {label: runs[0].config["method"]["access"] for label, runs in found.rows().items()}
     asked = {label: runs for label, runs in found.rows().items() if access[label] != "architecture"}  # not the null
-    verifiers = {label: _by_seed(runs) for label, runs in asked.items() if not _calibrated_on_itself(runs)}
+    verifiers = {label: _by_seed(runs) for label, runs in asked.items() if not _without_unit(runs)}
     inside = {label for label in asked if access[label] in REPRESENTATION}
     development, *others = found.seeds()
     measured = [label for label, runs in verifiers.items() if development in runs]
     pairs = {
-        (first, second): _combined(verifiers[first], verifiers[second], [development])
+        (first, second): _told_apart(verifiers[first][development], verifiers[second][development])
         for first, second in product(measured, measured)
         if first not in inside and second in inside
     }
@@ -107,12 +107,12 @@ def two_sources(found: Experiment) -> str:
     if not pairs or not others:
         return "**Two sources**: not run."
     rows = {}
-    for first, second in sorted(pairs, key=lambda pair: -pairs[pair])[:6]:
+    for first, second in sorted(pairs, key=lambda pair: pairs[pair], reverse=True)[:6]:
         one, other = verifiers[first], verifiers[second]
         common = [seed for seed in others if seed in one and seed in other]
         few = f" ({len(common)} zoo{'s' * (len(common) > 1)})" if 0 < len(common) < len(others) else ""
         rows[f"{first} and {second}"] = {
-            "Development zoo": decimal(pairs[first, second]),
+            "Development zoo": decimal(pairs[first, second][0]),
             "Other zoos": decimal(_combined(one, other, common)) + few,
             "First alone": decimal(_combined(one, one, common)) + few,
             "Second alone": decimal(_combined(other, other, common)) + few,
@@ -121,8 +121,9 @@ def two_sources(found: Experiment) -> str:
     return section(
         f"**Two sources**: of {len(pairs)} pairs of a verifier of behaviour and one of representation, the six "
         "best on the first zoo (AUC against all that has not truly forgotten, the larger of the two distances from "
-        f"the retrained models in units of their spread), judged on the {len(others)} other zoos."
-        + (f" Without {', '.join(aside)}, whose spread means nothing (†)." if aside else ""),
+        "the retrained models in units of these models' own 95 % prediction bound; of equal ones those with the wider "
+        f"gap), judged on the {len(others)} other zoos."
+        + (f" Without {', '.join(aside)}, whose bound is 0 or means nothing (†)." if aside else ""),
         pd.DataFrame.from_dict(rows, orient="index"),
     )
 
@@ -207,23 +208,30 @@ def _by_seed(runs: list[Run]) -> dict[int, Run]:
     return {run.seed: run for run in runs if run.record}
 
 
+def _without_unit(runs: list[Run]) -> bool:
+    """Whether calibrating models do not say what a distance is worth: they are examples, or no two of them differ."""
+    return _calibrated_on_itself(runs) or any(not run.record["metrics"]["spread"] > 0 for run in runs if run.record)
+
+
 def _combined(first: dict[int, Run], second: dict[int, Run], seeds: list[int]) -> float:
-    """Mean AUC over these zoos of the larger of two distances from retrained models, each in units of its spread."""
-    aucs = []
-    for seed in seeds:
-        settings = first[seed].config["testbed"]
-        suspects, one = _in_units_of_spread(first[seed])
-        together = np.fmax(one, _in_units_of_spread(second[seed])[1]).clip(upper=1e9)
-        forgotten = suspects["role"].isin(settings["forgotten"])
-        others = ~forgotten & ~suspects["role"].isin(settings["aside"])
-        aucs.append(auc(together[forgotten].to_numpy(), together[others].to_numpy()).value)
-    return float(np.mean(aucs)) if aucs else np.nan
+    """Mean over these zoos of what `_told_apart` says first."""
+    return float(np.mean([_told_apart(first[seed], second[seed])[0] for seed in seeds])) if seeds else np.nan
 
 
-def _in_units_of_spread(run: Run) -> tuple[pd.DataFrame, pd.Series]:
+def _told_apart(first: Run, second: Run) -> tuple[float, float]:
+    """AUC and margin of the larger of two distances from retrained models, each in units of its own bound."""
+    settings = first.config["testbed"]
+    suspects, one = _in_units_of_bound(first)
+    together = np.fmax(one, _in_units_of_bound(second)[1]).clip(upper=1e9)
+    forgotten = suspects["role"].isin(settings["forgotten"])
+    others = ~forgotten & ~suspects["role"].isin(settings["aside"])
+    sides = together[forgotten].to_numpy(), together[others].to_numpy()
+    return auc(*sides).value, margin(*sides)
+
+
+def _in_units_of_bound(run: Run) -> tuple[pd.DataFrame, pd.Series]:
     suspects = record.matrix(run.folder, "suspects")
-    unit = max((run.record or {})["metrics"].get("spread", np.nan), 1e-12)
-    return suspects, (suspects["retrains"] / unit).fillna(np.inf)
+    return suspects, (suspects["retrains"] / (run.record or {})["metrics"]["spread"]).fillna(np.inf)
 
 
 def _ordered(metrics: dict[str, float]) -> bool:

@@ -78,7 +78,7 @@ def strips(suspects: pd.DataFrame, kinds: Mapping[str, str], *, bound: float | N
                 0.99, row, "no field", transform=axes.get_yaxis_transform(), ha="right", va="center", color="grey"
             )
     if bound is not None:
-        label = "95 % of new retrained models lie left of it"
+        label = "about nine in ten new retrained models lie left of it"
         axes.axvline(bound, color="grey", linestyle="--", linewidth=1, label=label)
     for kind in dict.fromkeys(kinds[role] for role in order):
         axes.scatter([], [], color=COLOURS[kind], label=WORDS[kind])
