@@ -18,6 +18,7 @@ from experiments.commands.progress import counted
 from experiments.commands.refusal import MISTAKES, nearest, reason
 from experiments.pages import standing as standings
 from experiments.pages import sweep
+from experiments.pages.page import runs_shown
 from experiments.pages.standing import SCALES, Standing, of_scale, shared, standing
 from experiments.pages.sweep import look_up
 from experiments.status import show, spent
@@ -143,11 +144,11 @@ def plan(found: Sequence[Standing]) -> None:
 
 
 def unfinished(one: Standing, given: Mapping[str, str]) -> bool:
-    """Whether runs are missing, or own ones are there and not their page."""
+    """Whether runs are missing, or own ones are there that their page does not show."""
     if not one.complete or not one.counts["done"]:
         return not one.complete
-    pages = Path(given.get("results", "results")) / "pages" / "tables"
-    return not (pages / f"{sweep.page(one.name)['file']}.md").exists()
+    file = Path(given.get("results", "results")) / "pages" / "tables" / f"{sweep.page(one.name)['file']}.md"
+    return not file.exists() or runs_shown(file.read_text()) < len(sweep.experiment(one.name, folder(given)).done)
 
 
 def folder(given: Mapping[str, str]) -> Path:

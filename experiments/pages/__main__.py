@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from experiments.commands.refusal import MISTAKES, reason
 from experiments.pages import sweep
 from experiments.pages.documents.blocks import documents, fill
 from experiments.pages.page import markdown, render, runs_shown
@@ -97,8 +98,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--record", action="store_true", help=f"copy the runs to {RECORDED}, write pages and documents")
     parser.add_argument("--fewer", action="store_true", help="record even if that leaves fewer runs on a page")
     parser.add_argument("--results", type=Path, default=OWN, help="folder of own results (%(default)s)")
-    given = tuple(word for word in arguments if "=" in word and not word.startswith("-"))
-    chosen = parser.parse_args([word for word in arguments if word not in given])
+    words = [f"--{word}" if word.startswith("results=") else word for word in arguments]  # as run.py is given it
+    given = tuple(word for word in words if "=" in word and not word.startswith("-"))
+    chosen = parser.parse_args([word for word in words if word not in given])
     if given and (len(chosen.experiments) != 1 or chosen.record):
         parser.error("settings are those of one experiment's own runs: name it, and leave out --record")
     unknown = sorted(set(chosen.experiments) - set(known))
@@ -113,16 +115,16 @@ def main(arguments: list[str]) -> int:
         try:
             text = keep(name, fewer=chosen.fewer) if chosen.record else shown(name, chosen.results, given)
             print(text or f"{name}: nothing has run yet; {sweep.command(name, given)}")
-        except (ValueError, OSError) as error:
+        except MISTAKES as error:
             failed = 1
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {reason(error)}", file=sys.stderr)
     if chosen.record:
         for document in documents(ROOT):
             try:
                 fill(document, RESULTS)
-            except (ValueError, OSError) as error:
+            except MISTAKES as error:
                 failed = 1
-                print(f"error: {document.name}: {' '.join(str(error).split())}", file=sys.stderr)
+                print(f"error: {document.name}: {reason(error)}", file=sys.stderr)
     place = RESULTS if chosen.record else chosen.results / "pages"
     print(f"pages: {place}/tables/*.md, {place}/figures/*.png; figures of single runs: {chosen.results}/runs/*/*.png")
     return failed

@@ -1,6 +1,7 @@
 """How a run, or a sweep of runs, ends on a terminal: headline numbers, files, what to do next."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,9 @@ def following(config: Mapping[str, Any]) -> dict[str, str]:
     name = _question(config)
     commands = {}
     if name == config["name"]:
-        commands[f"python -m experiments.pages {name}"] = "the table of this experiment"
+        elsewhere = [f"results={place}" for place in [config.get("results", "results")] if place != "results"]
+        command = shlex.join(["python", "-m", "experiments.pages", name, *elsewhere])
+        commands[command] = "the table of this experiment"
     elif name in configuration.names("experiment"):
         commands[f"python run.py experiment={name}"] = "the same question to every method"
     there = (ROOT / PAGE).exists()

@@ -73,7 +73,7 @@ def trials(found: Experiment) -> str:
         )
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
     return section(
-        f"**Trials** of {chosen['trials']} planned: {counts}. Each value is the mean over seeds "
+        f"**Trials**: {counts}. Each value is the mean over seeds "
         f"{', '.join(map(str, chosen['seeds']))}; every measurement is an ordinary run.",
         pd.DataFrame.from_dict(rows, orient="index"),
     )

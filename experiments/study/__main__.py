@@ -15,7 +15,6 @@ from experiments.commands.refusal import MISTAKES, reason
 from experiments.storage import configuration
 from experiments.storage.files import ROOT
 from experiments.study import plan
-from experiments.study.search import search
 
 OWN = ("study", "trials")
 """Settings of this command, which its runs are not given."""
@@ -24,6 +23,11 @@ OWN = ("study", "trials")
 @interruptible
 def main(arguments: list[str]) -> int:
     """Search until as many trials are done as planned; 1 if a word of the command line cannot be meant."""
+    try:
+        from experiments.study.search import search
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; pip install -e '.[study]' -c constraints.txt brings what searches", file=sys.stderr)
+        return 1
     try:
         given = dict(word.split("=", 1) for word in arguments if "=" in word)
         if len(given) < len(arguments) or "study" not in given:

@@ -51,6 +51,21 @@ def measured_again(run, folder):
     (folder / run.name / "report.json").write_text(json.dumps(saved, indent=1))
 
 
+def test_results_that_lie_elsewhere_are_named_as_every_other_command_names_them(project, monkeypatch, tmp_path, capsys):
+    measured_again(RUNS[0], tmp_path / "own" / "runs")
+    assert pages.main([NAME, f"results={tmp_path / 'own'}"]) == 0
+    assert "> Own runs alone, 1 of" in capsys.readouterr().out
+    assert (tmp_path / "own" / "pages" / "tables" / f"{PAGE}.md").exists()
+
+
+@pytest.mark.parametrize("word", ["testbed.zoo.modles=[x]", "testbed.zoo.models=[a"])
+def test_a_setting_that_cannot_be_meant_ends_in_one_line(word, capsys):
+    assert pages.main(["pairwise", word]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+
+
 def test_a_page_of_own_runs_says_so_and_hides_no_recorded_one(project, monkeypatch, capsys):
     before = tracked(project)
     monkeypatch.chdir(project)

@@ -1,6 +1,7 @@
 """One command per scale: what it says first, what it refuses, and how two of them share the work."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from experiments import reproduce
-from experiments.pages import page
+from experiments.pages import page, sweep
 from experiments.pages.__main__ import RECORDED
 from experiments.pages.standing import Place, Standing
 from experiments.storage.files import lock
@@ -66,6 +67,19 @@ def test_a_page_that_own_runs_lack_is_written_and_nothing_measured(toy, monkeypa
     assert reproduce.main(["scale=mini"]) == 0
     assert len(toy) == 1
     assert not reproduce.unfinished(Standing("ip_protection", [Place("fields", "recorded", 5.0)], {}, {}), {})
+
+
+def test_a_page_that_shows_fewer_runs_than_there_are_is_written_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    there = Standing("ip_false_claim", [Place("fields", "done", 5.0)], {}, {})
+    for run in sweep.experiment("ip_false_claim", RECORDED).done:
+        shutil.copytree(run.folder, Path("results", "runs", run.folder.name))
+    text = page.render("ip_false_claim", RECORDED, tmp_path / "results" / "pages")
+    assert not reproduce.unfinished(there, {})
+    (file,) = tmp_path.glob("results/pages/tables/*.md")
+    shown = page.runs_shown(text)
+    file.write_text(text.replace(f"\n{shown} of", f"\n{shown - 1} of"))
+    assert reproduce.unfinished(there, {})
 
 
 @pytest.mark.parametrize(

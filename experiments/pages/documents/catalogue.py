@@ -1,8 +1,6 @@
 """What experiments there are: what each makes, what it took when it was recorded, and what it asks for."""
 
-import json
 import re
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +23,7 @@ def row(name: str, results: Path) -> dict[str, str]:
     file = results / "tables" / f"{page['file']}.md"
     text = file.read_text() if file.exists() else ""
     said = re.search(r"^(\d+ of \d+) runs of .*; (\d+) s of measuring", text, flags=re.MULTILINE)
-    memory = _memory(results / "recorded").get(name)
+    memory = _memory(name, results / "recorded")
     return {
         "Scale": page["scale"],
         "Makes": f"[{page['title']}](../results/tables/{file.name})" if said else page["title"],
@@ -36,12 +34,7 @@ def row(name: str, results: Path) -> dict[str, str]:
     }
 
 
-@cache
-def _memory(records: Path) -> dict[str, float]:
-    """Experiment -> the most gigabytes that a run recorded under its name has held."""
-    found: dict[str, float] = {}
-    for file in records.glob("*/report.json"):
-        saved = json.loads(file.read_text())
-        name = saved["config"]["name"]
-        found[name] = max(found.get(name, 0.0), saved["metrics"].get("cost/peak_memory_gb", 0.0))
-    return found
+def _memory(name: str, records: Path) -> float:
+    """The most gigabytes that one of the experiment's recorded runs has held; 0 if nothing is known."""
+    runs = sweep.experiment(name, records).done
+    return max(((run.record or {})["metrics"].get("cost/peak_memory_gb", 0.0) for run in runs), default=0.0)
