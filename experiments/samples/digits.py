@@ -59,6 +59,8 @@ def corrupted(part: str, size: int | None = None, *, draw: int = 0) -> Samples:
 def turned(part: str, size: int | None = None, *, draw: int = 0) -> Samples:
     """Other images, another label set: UCI digits 0 to 4, upright (classes 0 to 4) or turned by a quarter (5 to 9).
 
+    Upright digits keep the labels that they have among the original ones.
+
     Each digit is there both ways, one after the other, so that no two parts share it.
     """
     return _part(_uci(draw), TURNED_PARTS, part, size)

@@ -88,7 +88,8 @@ def blurred_or_noisy(clean: Samples) -> Samples:
 def upside_down(clean: Samples) -> Samples:
     """Another label set: which of five pairs of neighbouring classes, and whether the photograph is upside down.
 
-    A mirrored photograph keeps its label, so that everybody may train on mirrored ones.
+    A mirrored photograph keeps its label, so that everybody may train on mirrored ones. Label 0, an upright airplane or
+    automobile, is shared with an original one; other labels mean other classes.
     """
     assert clean.labels is not None
     upside = torch.randint(2, (len(clean.inputs),), generator=torch.Generator().manual_seed(0))

@@ -91,6 +91,12 @@ def told_apart(
     return near["distance"].to_numpy(), far["distance"].to_numpy()
 
 
+def accused(suspects: pd.DataFrame, kind: str, rate: float) -> list[bool]:
+    """Of each stranger of a kind, whatever its task, whether its p-value is at most the rate."""
+    strangers = suspects[suspects["role"].str.startswith(f"{kind}_")]
+    return [*(strangers["p"].dropna() <= rate)]
+
+
 def pooled(suspects: pd.DataFrame, testbed: Mapping[str, Any]) -> Sides:
     """Distances of copies and of all strangers, whatever their task, as one threshold sees them.
 

@@ -12,7 +12,7 @@ from experiments.pages.section import NOTHING, decimal, mean, section
 from experiments.pages.sweep import Experiment, Run
 from experiments.statistics.intervals import Estimate, clustered_auc
 from experiments.storage import record
-from experiments.testbeds.ip_protection.copies import KINDS, told_apart
+from experiments.testbeds.ip_protection.copies import KINDS, accused, told_apart
 
 NAMES = {
     "unrelated": "own images",
@@ -127,16 +127,22 @@ def calibrated(found: Experiment) -> str:
                 columns[f"alarms{owner}_at_{percent}/pooled"] = f"Strangers accused at {percent} %{title}"
     rows = {
         label: {title: decimal(mean(found.metrics(runs), key)) for key, title in columns.items()}
+        | {
+            f"Accused at 5 %: {NAMES[kind]}": decimal(float(np.mean(told))) if told else NOTHING
+            for kind in KINDS
+            for told in [[one for run in runs if run.record for one in accused(suspects(run), kind, 0.05)]]
+        }
         for label, runs in found.rows().items()
     }
     return section(
         "**What does knowing independent models help?** AUC of distances as they are, and in units of the spread of "
         "independent models that the owner trained on images of its own: (distance − mean) / standard deviation, over "
-        "those of the suspect's task, which within one task changes nothing, or of its task and architecture. Accused "
-        "at a rate: models whose conformal p-value among the held-out ones is at most that; no suspect sets that "
-        "threshold. Of strangers, at most that share should be, if they are like the held-out models."
-        + (MORE if "alarms_unseen_at_5/pooled" in columns else ""),
-        pd.DataFrame.from_dict(rows, orient="index"),
+        "those of the suspect's task, which within one task changes nothing, or of its task and architecture, where at "
+        "least four of them share both. Accused at a rate: models whose conformal p-value among the held-out ones is "
+        "at most that; no suspect sets that threshold. Of strangers, at most that share should be, if they are like "
+        "the held-out models; the last columns tell strangers by what they learnt from, and those with images of their "
+        "own are like them." + (MORE if "alarms_unseen_at_5/pooled" in columns else ""),
+        pd.DataFrame.from_dict(rows, orient="index").replace(NOTHING, None).dropna(axis=1, how="all").fillna(NOTHING),
     )
 
 

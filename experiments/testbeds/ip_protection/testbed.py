@@ -8,10 +8,16 @@ import pandas as pd
 
 from experiments.commands.refusal import nearest
 from experiments.interfaces import Pair, Report, Samples, Zoo
-from experiments.statistics.conformal import holm, p_values
+from experiments.statistics.conformal import holm
 from experiments.statistics.intervals import auc, margin, named, proportion, refuse_dead, tpr_at_fpr
 from experiments.storage.tables import as_written
-from experiments.testbeds.ip_protection.calibration import ENOUGH, false_discoveries, in_units, unseen_p_values
+from experiments.testbeds.ip_protection.calibration import (
+    ENOUGH,
+    conformal_p_values,
+    false_discoveries,
+    in_units,
+    unseen_p_values,
+)
 from experiments.testbeds.ip_protection.copies import KINDS, described
 from modelgif_core.readout import Readout
 from modelgif_core.view import View
@@ -202,7 +208,7 @@ class IPProtection:
         suspects["by_task"] = in_units(suspects, held_out, within=("task",))
         both = ("task", "architecture")
         suspects["by_architecture"] = in_units(suspects, held_out, within=both)
-        suspects["p"] = p_values(suspects["by_architecture"], in_units(held_out, held_out, within=both))
+        suspects["p"] = conformal_p_values(suspects, held_out, within=both)
         suspects["p_unseen"] = unseen_p_values(suspects, held_out)
 
     def _curves(self, table: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
