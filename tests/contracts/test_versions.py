@@ -43,10 +43,10 @@ WINGS = {
 }
 """What decides the weights, or the scenes."""
 PINNED = {
-    "ip_protection": (4, "392d95d18b21"),
-    "task_relatedness": (3, "32a8fb51c3c0"),
+    "ip_protection": (4, "9543bcb7cd24"),
+    "task_relatedness": (3, "cb9c9abb15aa"),
     "rooms": (1, "d9a4af40b62f"),
-    "unlearning": (2, "9ca76b96c30e"),
+    "unlearning": (2, "27e29302405f"),
 }
 """Version of the zoo and digest of its training code."""
 
