@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from experiments.testbeds.ip_protection.calibration import conformal_p_values
+
 EXACTLY = 1e-9
 
 
@@ -56,3 +58,16 @@ def test_lineage_is_scored_by_the_distances_of_the_suspects_beside_it():
             if len(near) and len(far):
                 value = apart(near, far)
                 assert saved["metrics"][f"auc/{attack}"] == pytest.approx(value, abs=EXACTLY), (folder.name, attack)
+
+
+def test_p_values_on_lineage_are_those_of_the_held_out_models_beside_them():
+    calibrated = [(folder, saved) for folder, saved in of("ip_protection") if "found_at_5/pooled" in saved["metrics"]]
+    for folder, _ in calibrated[::25]:
+        suspects = pd.read_csv(folder / "suspects.csv", index_col=0)
+        models = pd.read_csv(
+            folder / "distances.csv", index_col="target", usecols=["target", "target_role", "architecture", "distance"]
+        )
+        held_out = models[models["target_role"].str.startswith("held_out_")]
+        held_out = held_out.assign(task=held_out["target_role"].str.removeprefix("held_out_"))
+        found = conformal_p_values(suspects, held_out, within=("task", "architecture"))
+        assert (found - suspects["p"]).abs().max() < 1e-6, folder
